@@ -40,6 +40,40 @@ class FlowConfig(_Stage):
     """Recurrent updates of RAFT a pair."""
 
 
+class MaskConfig(_Stage):
+    """Carrying the mask of the first frame through the clip."""
+
+    height_px: int = Field(default=384, ge=128, le=2160)
+    """Working height of the features that recognise the object; a cell of theirs is 8 px of it."""
+    first_reach_cells: int = Field(default=14, ge=1)
+    """How far from its place in the first frame a part of the object is looked for."""
+    recent_reach_cells: int = Field(default=8, ge=1)
+    """How far from its place in a recent frame a part of the object is looked for."""
+    recent_frames: int = Field(default=4, ge=1)
+    """Recent frames that are remembered beside the first."""
+    flow_weight: float = Field(default=0.15, ge=0)
+    """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
+    grow: float = Field(default=0.016, ge=0, le=0.2)
+    """Widening of the hole beyond the mask, as a share of the frame's height."""
+
+
+class BackgroundConfig(_Stage):
+    """Borrowing the hidden background from other frames."""
+
+    reach_frames: int = Field(default=48, ge=1)
+    """How many frames back and ahead may be borrowed from; memory grows with it."""
+    step_frames: int = Field(default=2, ge=1)
+    """Every how many frames one is kept to borrow from."""
+    samples: int = Field(default=5, ge=1)
+    """Samples wanted for each hidden pixel before no further frame is asked."""
+    max_frames: int = Field(default=8, ge=1)
+    """Frames asked at most for one frame; cost grows with it."""
+    first_frames: int = Field(default=4, ge=1)
+    """Frames asked for the first guess at the start of a shot."""
+    margin: float = Field(default=0.35, ge=0, le=2)
+    """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found there."""
+
+
 class EncodeConfig(_Stage):
     """Writing the result."""
 
@@ -56,6 +90,8 @@ class Config(_Stage):
 
     decode: DecodeConfig = DecodeConfig()
     flow: FlowConfig = FlowConfig()
+    mask: MaskConfig = MaskConfig()
+    background: BackgroundConfig = BackgroundConfig()
     encode: EncodeConfig = EncodeConfig()
     seed: int = Field(default=0, ge=0)
     """Seed of the noise tile; the same seed gives the same bytes."""

@@ -1,0 +1,1 @@
+"""What the hole hides, read from the other frames of the shot."""

@@ -1,0 +1,68 @@
+"""Camera motion between neighbouring frames, as a homography of the background.
+
+Convention: homographies are float64 [3, 3] on pixel coordinates (x, y, 1) of the full frame; ``step`` maps the earlier
+frame to the later one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from kornia.geometry.homography import find_homography_dlt
+
+from osor_video.tensors import Mask
+
+Homography = npt.NDArray[np.float64]
+GreyPicture = npt.NDArray[np.uint8]
+
+MAX_CORNERS = 600
+MIN_INLIERS = 12
+CYCLE_PX = 0.5
+"""A track counts when it comes back to where it began within this distance."""
+
+
+def camera_step(earlier: GreyPicture, later: GreyPicture, earlier_hole: Mask, later_hole: Mask) -> Homography:
+    """Homography of the background from ``earlier`` to ``later``, both uint8 [H, W].
+
+    Corners outside the holes are tracked there and back (Lucas-Kanade), fitted robustly (MAGSAC, Barath et al., CVPR 2019) and
+    refitted to all inliers at once. Where too few can be tracked the camera is taken to stand still.
+    """
+    start, end = _tracks(earlier, later, earlier_hole, later_hole)
+    if len(start) < MIN_INLIERS:
+        return np.eye(3)
+    robust, inliers = cv2.findHomography(start, end, cv2.USAC_MAGSAC, 1.0)
+    if robust is None or int(inliers.sum()) < MIN_INLIERS:
+        return np.eye(3)
+    chosen = inliers[:, 0] > 0
+    return _refit(start[chosen], end[chosen])
+
+
+def _tracks(
+    earlier: GreyPicture, later: GreyPicture, earlier_hole: Mask, later_hole: Mask
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Matching points [N, 2] outside both holes."""
+    allowed = (~earlier_hole).astype(np.uint8)
+    corners: Any = cv2.goodFeaturesToTrack(earlier, MAX_CORNERS, 0.005, 5, mask=allowed)
+    if corners is None:
+        return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
+    moved, there, _ = cv2.calcOpticalFlowPyrLK(earlier, later, corners, None, winSize=(15, 15), maxLevel=3)
+    back, home, _ = cv2.calcOpticalFlowPyrLK(later, earlier, moved, None, winSize=(15, 15), maxLevel=3)
+    start, end = corners.reshape(-1, 2), moved.reshape(-1, 2)
+    good = (there[:, 0] > 0) & (home[:, 0] > 0)
+    good &= np.linalg.norm(start - back.reshape(-1, 2), axis=1) < CYCLE_PX
+    cells = np.rint(end).astype(int)
+    height, width = later.shape
+    good &= (cells[:, 0] >= 0) & (cells[:, 0] < width) & (cells[:, 1] >= 0) & (cells[:, 1] < height)
+    good[good] &= ~later_hole[cells[good, 1], cells[good, 0]]
+    return start[good], end[good]
+
+
+def _refit(start: npt.NDArray[np.float32], end: npt.NDArray[np.float32]) -> Homography:
+    """Least-squares homography (normalised DLT, Hartley and Zisserman 2004, algorithm 4.2)."""
+    points = (torch.from_numpy(side.astype(np.float64))[None] for side in (start, end))
+    fitted: Homography = find_homography_dlt(*points)[0].numpy()
+    return fitted / fitted[2, 2]

@@ -1,0 +1,1 @@
+"""Optical flow: estimation, trust, warping and completion behind a removed object."""

