@@ -18,7 +18,7 @@ from osor_video.video.frames import MATRIX_TAG, opened, planar_color, video_stre
 from osor_video.video.planes import ColorSpec
 
 PICTURE_FORMATS = ("image2", "tty", "svg", "ico")
-INDEXED_FORMATS = ("mov", "matroska", "webm", "mp4")
+INDEXED_FORMATS = ("mov", "matroska")
 """Containers whose header states a duration that is not guessed from the bytes."""
 MISSING_TAIL_S = 0.5
 TAIL_PACKETS = 600
@@ -60,6 +60,7 @@ class SourceInfo:
     rate: Fraction
     time_base: Fraction
     pts: tuple[int, ...] = field(repr=False)
+    container: str
     codec: str
     pix_fmt: str
     color: ColorSpec
@@ -230,6 +231,7 @@ def _describe(container: Any, stream: Any, first: Any, packets: _Packets, path: 
         rate=_rate(stream, packets.pts),
         time_base=stream.time_base,
         pts=packets.pts,
+        container=container.format.name.split(",")[0],
         codec=_codec_name(stream),
         pix_fmt=first.format.name,
         color=color,

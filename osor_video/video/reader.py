@@ -20,7 +20,7 @@ import numpy.typing as npt
 from osor_video.errors import VideoError
 from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
 from osor_video.video.planes import PlanarFrame, planes_to_rgb
-from osor_video.video.probe import SourceInfo
+from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,8 @@ def _unfit_for_decord(source: SourceInfo) -> str:
         f"rotated by {source.rotation} degrees": bool(source.display_matrix),
         "interlaced": source.interlaced,
         f"pixel aspect {source.sample_aspect}": source.sample_aspect != 1,
+        # Measured: on MPEG-TS decord starts at another frame.
+        f"{source.container} has no index": source.container not in INDEXED_FORMATS,
         # decord would read it as BT.601.
         f"{height} lines without a stated colour matrix": source.tags.matrix == UNTAGGED
         and source.color.matrix != "bt601",
