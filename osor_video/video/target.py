@@ -64,6 +64,8 @@ def target_notes(path: Path, source: SourceInfo) -> list[str]:
         notes.append(source.note)
     if source.hdr:
         notes.append("HDR mastering metadata is not carried over; the colour tags are")
+    if source.interlaced:
+        notes.append("interlaced frames are written as progressive ones, their fields woven as they were")
     in_ms = source.time_base * 1000
     if path.suffix.lower() == ".mkv" and any((pts * in_ms).denominator > 1 for pts in source.pts):
         notes.append("Matroska rounds timestamps to milliseconds; .mp4 and .mov keep them exactly")

@@ -63,7 +63,7 @@ class VideoWriter:
         self._input: Any = None
         self._output: Any = None
         self._video: Any = None
-        self._others: _CopiedPackets | None = None
+        self._others: Any = None
 
     def __enter__(self) -> Self:
         try:
@@ -128,7 +128,6 @@ class VideoWriter:
         return stream
 
     def _mux(self, packets: list[Any]) -> None:
-        assert self._others is not None
         for packet in packets:
             self._others.copy_until(packet.dts * packet.time_base)
             self._output.mux(packet)
@@ -149,8 +148,7 @@ class VideoWriter:
             )
         with self._failures_named():
             self._mux(self._video.encode(None))
-            assert self._others is not None
-            self._others.copy_until(None)
+                self._others.copy_until(None)
             self._output.close()
             self._output = None
             with self._temporary.open("rb+") as file:
@@ -174,7 +172,7 @@ class VideoWriter:
         except (av.error.FFmpegError, OSError) as error:
             if error.errno in FULL_DISK:
                 raise VideoError(
-                    f"No space is left for {self.path}: writing stopped after {self._written} of "
+                    f"There is no room for {self.path} ({error.strerror}): writing stopped after {self._written} of "
                     f"{self.source.frames} frames. Nothing was kept and an older file of that name is untouched; "
                     f"free some space or choose another disk."
                 ) from error
