@@ -4,6 +4,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -82,8 +83,6 @@ def test_odd_size_is_worked_without_subsampling_and_says_so(tmp_path: Path) -> N
 
 
 def _rewrap_as_420(path: Path, target: Path) -> None:
-    import av
-
     with av.open(str(path)) as inp, av.open(str(target), "w") as out:
         stream = out.add_stream("ffv1", rate=24)
         stream.height, stream.width, stream.pix_fmt = 65, 97, "yuv420p"
