@@ -70,7 +70,11 @@ def frame_planes(frame: Any, color: ColorSpec) -> Planes:
         matrix, full = SWS_MATRIX[color.matrix], FULL_RANGE if color.full_range else LIMITED_RANGE
         known = {} if _is_rgb(frame.format) else {"src_colorspace": matrix, "src_color_range": full}
         frame = frame.reformat(
-            format=color.pix_fmt, dst_colorspace=matrix, dst_color_range=full, interpolation="BICUBIC", **known
+            format=color.pix_fmt,
+            dst_colorspace=matrix,
+            dst_color_range=full,
+            interpolation="BICUBIC",
+            **known,
         )
     return tuple(_samples(plane, color.dtype).copy() for plane in frame.planes)
 

@@ -156,7 +156,9 @@ def _rgb_from_codes(color: ColorSpec) -> npt.NDArray[np.float32]:
     forward = _codes_from_rgb(color).astype(np.float64)
     if color.gray:
         gain = 255.0 / forward[0, :3].sum()
-        return np.concatenate([np.eye(3) * gain, np.full((3, 1), -forward[0, 3] * gain)], 1).astype(np.float32)
+        return np.concatenate([np.eye(3) * gain, np.full((3, 1), -forward[0, 3] * gain)], 1).astype(
+            np.float32
+        )
     inverse = np.linalg.inv(forward[:, :3]) * 255.0
     return np.concatenate([inverse, -inverse @ forward[:, 3:]], axis=1).astype(np.float32)
 

@@ -135,7 +135,9 @@ def _check_path(path: Path) -> None:
 
 def _check_is_video(format_name: str, path: Path) -> None:
     if format_name in PICTURE_FORMATS or format_name.endswith("_pipe"):
-        raise VideoError(f"{path} is a still picture ({format_name}), expected a video. Give a clip of frames.")
+        raise VideoError(
+            f"{path} is a still picture ({format_name}), expected a video. Give a clip of frames."
+        )
 
 
 def _first_frame(container: Any, path: Path) -> Any:
@@ -266,7 +268,11 @@ def _rate(stream: Any, pts: tuple[int, ...]) -> Fraction:
 
 def _tags(first: Any, color: ColorSpec) -> ColorTags:
     """Tags of the first frame; where RGB became YUV the matrix that made it is named."""
-    matrix = MATRIX_TAG[color.matrix] if int(first.colorspace) == 0 or first.format.is_rgb else int(first.colorspace)
+    matrix = (
+        MATRIX_TAG[color.matrix]
+        if int(first.colorspace) == 0 or first.format.is_rgb
+        else int(first.colorspace)
+    )
     span = int(first.color_range) if not first.format.is_rgb else 1
     if first.format.name.startswith("yuvj"):
         span = 2

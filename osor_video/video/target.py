@@ -88,12 +88,18 @@ def _check_place(path: Path, source: SourceInfo) -> None:
     if path.is_dir():
         raise VideoError(f"{path} is a folder. Expected the name of the video to write; add a file name.")
     if path.resolve() == source.path.resolve() or (path.exists() and path.samefile(source.path)):
-        raise VideoError(f"{path} is the source itself, which is never overwritten. Choose another output name.")
+        raise VideoError(
+            f"{path} is the source itself, which is never overwritten. Choose another output name."
+        )
     folder = path.resolve().parent
     if not folder.is_dir():
-        raise VideoError(f"The output folder {folder} does not exist. Make it first, or choose another folder.")
+        raise VideoError(
+            f"The output folder {folder} does not exist. Make it first, or choose another folder."
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise VideoError(f"The output folder {folder} is not writable. Change its rights or choose another one.")
+        raise VideoError(
+            f"The output folder {folder} is not writable. Change its rights or choose another one."
+        )
 
 
 def _check_streams(path: Path, source: SourceInfo) -> None:
@@ -103,7 +109,9 @@ def _check_streams(path: Path, source: SourceInfo) -> None:
     foreign = [f"{stream.kind} {stream.codec}" for stream in copied if stream.codec not in held]
     if not foreign:
         return
-    able = [s for s, name in CONTAINERS.items() if all(stream.codec in _codecs_held(name) for stream in copied)]
+    able = [
+        s for s, name in CONTAINERS.items() if all(stream.codec in _codecs_held(name) for stream in copied)
+    ]
     advice = f"Name the output {path.stem}{able[-1]}" if able else "Convert or drop that stream first"
     raise VideoError(f"{suffix} cannot hold what {source.path} has: {', '.join(foreign)}. {advice}.")
 

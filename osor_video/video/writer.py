@@ -148,7 +148,7 @@ class VideoWriter:
             )
         with self._failures_named():
             self._mux(self._video.encode(None))
-                self._others.copy_until(None)
+            self._others.copy_until(None)
             self._output.close()
             self._output = None
             with self._temporary.open("rb+") as file:

@@ -128,7 +128,9 @@ def truncate(source: Path, path: Path, share: float) -> Path:
 def packets(path: Path, kind: str) -> list[list[tuple[Fraction, str]]]:
     """(time in seconds, MD5 of the bytes) of every packet, for each stream of a kind."""
     with av.open(str(path)) as container:
-        found: dict[int, list[tuple[Fraction, str]]] = {s.index: [] for s in container.streams if s.type == kind}
+        found: dict[int, list[tuple[Fraction, str]]] = {
+            s.index: [] for s in container.streams if s.type == kind
+        }
         for packet in container.demux():
             if packet.dts is not None and packet.stream.index in found:
                 digest = hashlib.md5(bytes(packet)).hexdigest()

@@ -12,7 +12,17 @@ import pytest
 from osor_video.errors import VideoError
 from osor_video.video.planes import ColorSpec
 from osor_video.video.probe import probe
-from tests.video.clips import DEEP, FILM, HEIGHT, PLAIN, WIDTH, make_clip, make_edit_list, make_sound_only, truncate
+from tests.video.clips import (
+    DEEP,
+    FILM,
+    HEIGHT,
+    PLAIN,
+    WIDTH,
+    make_clip,
+    make_edit_list,
+    make_sound_only,
+    truncate,
+)
 
 
 def test_plain_clip_is_described_in_full(tmp_path: Path) -> None:
@@ -51,7 +61,12 @@ def test_ten_bit_colour_is_read_from_the_tags(tmp_path: Path) -> None:
     source = probe(make_clip(tmp_path / "deep.mp4", color=DEEP, tags=(9, 16, 9, 1)))
 
     assert source.color == DEEP
-    assert (source.tags.primaries, source.tags.transfer, source.tags.matrix, source.tags.range) == (9, 16, 9, 1)
+    assert (source.tags.primaries, source.tags.transfer, source.tags.matrix, source.tags.range) == (
+        9,
+        16,
+        9,
+        1,
+    )
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(64, "bt601"), (720, "bt709")])

@@ -79,7 +79,9 @@ def test_other_obstacles_are_named(tmp_path: Path) -> None:
 
 def test_decord_is_refused_where_it_would_be_wrong(tmp_path: Path) -> None:
     source = probe(make_clip(tmp_path / "deep.mp4", color=DEEP))
-    with pytest.raises(VideoError, match=r"decord cannot read .*deep\.mp4 faithfully: .* use the decoder 'auto'"):
+    with pytest.raises(
+        VideoError, match=r"decord cannot read .*deep\.mp4 faithfully: .* use the decoder 'auto'"
+    ):
         open_reader(source, "decord")
 
 
@@ -108,7 +110,9 @@ def test_planes_come_with_exact_times_and_samples(tmp_path: Path) -> None:
 
 def test_another_number_of_frames_than_probed_is_an_error(tmp_path: Path) -> None:
     source = probe(make_clip(tmp_path / "a.mp4"))
-    with pytest.raises(VideoError, match=r"damaged at frame 24 of 25 .*the file ends there; 24 frames decode"):
+    with pytest.raises(
+        VideoError, match=r"damaged at frame 24 of 25 .*the file ends there; 24 frames decode"
+    ):
         list(read_planes(replace(source, pts=(*source.pts, 99999))))
     with pytest.raises(VideoError, match="its timestamp is 23023, the file's index says the end"):
         list(read_planes(replace(source, pts=source.pts[:-1])))
