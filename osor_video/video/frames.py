@@ -32,8 +32,8 @@ def opened(path: Path) -> Iterator[Any]:
         container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(
-            f"{path} is not a readable video ({_reason(error)}). Expected a whole MP4, MOV, MKV or other file that "
-            f"FFmpeg reads; if it was cut off while it was written, record or download it again."
+            f"{path} is not a readable video ({error.strerror or error}). Expected a whole MP4, MOV, MKV "
+            f"or other file that FFmpeg reads; if it was cut off, record or download it again."
         ) from error
     with closing(container):
         yield container
@@ -88,7 +88,7 @@ def planes_frame(planes: Planes, color: ColorSpec) -> Any:
     return frame
 
 
-def _samples(plane: Any, dtype: type[np.uint8] | type[np.uint16]) -> Plane:
+def _samples(plane: Any, dtype: Any) -> Plane:
     """View of a PyAV plane without the padding at the end of its rows."""
     rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
     view: Plane = rows[:, : plane.width]
@@ -106,7 +106,7 @@ def _is_rgb(form: Any) -> bool:
 
 
 def _is_full_range(frame: Any) -> bool:
-    """Gray without a tag is full range, as FFmpeg has it; what is converted from RGB becomes limited range."""
+    """Gray without a tag is full range, as FFmpeg has it; what comes from RGB becomes limited range."""
     if _is_rgb(frame.format):
         return False
     full_by_name = frame.format.name.startswith(("yuvj", "gray", "ya"))
@@ -131,7 +131,3 @@ def _matrix(frame: Any, path: Path) -> Matrix:
             f"Convert it first, for example: ffmpeg -i IN -vf scale=out_color_matrix=bt709 OUT.mp4"
         )
     return TAGGED_MATRIX[tag]
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)

@@ -49,7 +49,7 @@ class ColorSpec:
         return base if self.bit_depth == 8 else f"{base}{self.bit_depth}le"
 
     @property
-    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+    def dtype(self) -> Any:
         """Sample type of the planes."""
         return np.uint8 if self.bit_depth == 8 else np.uint16
 
@@ -68,7 +68,7 @@ class ColorSpec:
 
 @dataclass(frozen=True)
 class PlanarFrame:
-    """One decoded frame in the source's own samples; ``pts`` and ``duration`` count the source's time base."""
+    """One frame in the source's own samples; ``pts`` and ``duration`` count the source's time base."""
 
     index: int
     pts: int
@@ -139,7 +139,7 @@ def blend_planes(
 
 
 def _codes_from_rgb(color: ColorSpec) -> npt.NDArray[np.float32]:
-    """Affine map [3, 4] from RGB in [0, 1] to (Y, U, V) in codes (BT.601/709/2020, section on quantisation)."""
+    """Affine map [3, 4] from RGB in [0, 1] to (Y, U, V) in codes, as BT.601, 709 and 2020 quantise."""
     kr, kb = LUMA_WEIGHTS[color.matrix]
     luma = np.array([kr, 1 - kr - kb, kb])
     cb = (np.array([0, 0, 1.0]) - luma) / (2 * (1 - kb))

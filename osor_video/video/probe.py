@@ -49,9 +49,10 @@ class StreamSummary:
 class SourceInfo:
     """A video as it was probed.
 
-    Sizes are (height, width) as coded, before any rotation. ``pts`` holds the presentation time of every frame in
-    units of ``time_base`` seconds. ``rotation`` is counter-clockwise degrees; ``display_matrix`` keeps it exactly,
-    flips too. ``note`` says where the source's samples had to be converted, else it is empty.
+    Sizes are (height, width) as coded, before any rotation. ``pts`` holds the presentation time of every
+    frame in units of ``time_base`` seconds. ``rotation`` is counter-clockwise degrees; ``display_matrix``
+    keeps it exactly, flips too. ``skipped`` counts packets that are never shown. ``note`` says where the
+    source's samples had to be converted, else it is empty.
     """
 
     path: Path
@@ -80,7 +81,7 @@ class SourceInfo:
 
     @property
     def duration_s(self) -> float:
-        """Seconds from the first frame to the end of the last, which is taken to last as long as the rate says."""
+        """Seconds from the first frame to the end of the last, which lasts as long as the rate says."""
         return float((self.pts[-1] - self.pts[0]) * self.time_base + 1 / self.rate)
 
     @property
@@ -90,7 +91,7 @@ class SourceInfo:
         return bool(steps) and max(steps) - min(steps) > 1
 
     def codecs(self, kind: str) -> tuple[str, ...]:
-        """Codec names of the other streams of one kind: "audio", "subtitle", "data", "attachment" or "video"."""
+        """Codecs of the other streams of one kind: "audio", "subtitle", "data", "attachment" or "video"."""
         return tuple(stream.codec for stream in self.streams if stream.kind == kind)
 
 
@@ -108,8 +109,8 @@ def probe(path: str | Path) -> SourceInfo:
     """Read the headers, all packets, the first frame and the last group of pictures.
 
     Raises:
-        VideoError: if the path is missing, a folder, a still picture, not a video, has no video stream or no frame,
-            has unusable timestamps, or is cut off or damaged at its end.
+        VideoError: if the path is missing, a folder, a still picture, not a video, has no video stream or no
+            frame, has unusable timestamps, or is cut off or damaged at its end.
     """
     path = Path(path)
     _check_path(path)
@@ -181,8 +182,8 @@ def _scan(container: Any, stream: Any, first_pts: int, path: Path) -> _Packets:
     pts.sort()
     if len(set(pts)) < len(pts):
         raise VideoError(
-            f"{path} repeats {len(pts) - len(set(pts))} timestamps, expected every frame to have its own. Give it "
-            f"even ones first, for example: ffmpeg -i IN -fps_mode cfr OUT.mp4"
+            f"{path} repeats {len(pts) - len(set(pts))} timestamps, expected every frame to have its own. "
+            f"Give it even ones first, for example: ffmpeg -i IN -fps_mode cfr OUT.mp4"
         )
     return _Packets(tuple(pts), skipped, float(end), tuple(tail))
 
@@ -198,8 +199,8 @@ def _check_whole(container: Any, packets: _Packets, path: Path) -> None:
     missing_s = min(missing_s, container.duration / av.time_base - packets.end_s)
     if missing_s > MISSING_TAIL_S:
         raise VideoError(
-            f"{path} is cut off: its last {missing_s:.1f} s are missing, {len(packets.pts)} frames are there. Get the "
-            f"whole file, or keep what is there by re-muxing it: ffmpeg -i IN -c copy OUT.mkv"
+            f"{path} is cut off: its last {missing_s:.1f} s are missing, {len(packets.pts)} frames are "
+            f"there. Get the whole file, or keep what is there by re-muxing it: ffmpeg -i IN -c copy OUT.mkv"
         )
 
 
@@ -218,8 +219,8 @@ def _check_tail(stream: Any, packets: _Packets, path: Path) -> None:
         pass
     if good < len(packets.pts):
         raise VideoError(
-            f"{path} is damaged or cut off at its end: {good} of {len(packets.pts)} frames decode. Get the whole file, "
-            f"or keep the good part by re-muxing it: ffmpeg -i IN -frames:v {good} -c copy OUT.mkv"
+            f"{path} is damaged or cut off at its end: {good} of {len(packets.pts)} frames decode. Get the "
+            f"whole file, or keep the good part by re-muxing: ffmpeg -i IN -frames:v {good} -c copy OUT.mkv"
         )
 
 

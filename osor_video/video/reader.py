@@ -1,6 +1,6 @@
 """Reading a probed source front to back: RGB for analysis, or the source's own planes for compositing.
 
-Every reader gives exactly the frames that were probed, in order, or raises: none is skipped, doubled or invented.
+Every reader gives exactly the frames that were probed, in order, or raises: none is skipped or invented.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -126,7 +127,7 @@ class PyAVReader(_Closing):
 
 
 class DecordReader(_Closing):
-    """RGB from decord, strictly front to back: its random access gives wrong frames on open groups of pictures."""
+    """RGB from decord, strictly front to back: on open groups its random access gives wrong frames."""
 
     decoder = "decord"
     reason = "plain 8-bit 4:2:0"
@@ -136,8 +137,7 @@ class DecordReader(_Closing):
         self._handle = handle
 
     def __iter__(self) -> Iterator[RgbFrame]:
-        import decord
-
+        decord = import_module("decord")
         for index, pts in enumerate(self._source.pts):
             try:
                 rgb = self._handle.next().asnumpy()
@@ -151,9 +151,8 @@ class DecordReader(_Closing):
 
 
 def _try_decord(source: SourceInfo) -> tuple[DecordReader | None, str]:
-    """Open with decord and compare its count and first time with the probe; on disagreement say what differs."""
-    import decord
-
+    """Open with decord and hold its count and first time against the probe; else say what differs."""
+    decord = import_module("decord")
     try:
         handle = decord.VideoReader(str(source.path))
         start_s = float(handle.get_frame_timestamp(0)[0])
@@ -215,13 +214,13 @@ def _check_frame(source: SourceInfo, index: int, frame: Any) -> None:
     if (frame.height, frame.width) != source.size_hw or frame.format.name != source.pix_fmt:
         raise VideoError(
             f"{source.path} changes from {source.size_hw} {source.pix_fmt} to {(frame.height, frame.width)} "
-            f"{frame.format.name} at frame {index} (height, width). Expected one form throughout; split it there."
+            f"{frame.format.name} at frame {index} (height, width). Expected one form throughout; split it."
         )
 
 
 def _damaged(source: SourceInfo, index: int, why: str) -> VideoError:
     at_s = float((source.pts[min(index, source.frames - 1)] - source.pts[0]) * Fraction(source.time_base))
     return VideoError(
-        f"{source.path} is damaged at frame {index} of {source.frames} ({at_s:.2f} s): {why}; {index} frames decode "
-        f"before it. Get an undamaged copy, or keep the part before: ffmpeg -i IN -t {at_s:.3f} -c copy OUT.mkv"
+        f"{source.path} is damaged at frame {index} of {source.frames} ({at_s:.2f} s): {why}; {index} frames "
+        f"come before. Get a good copy or keep the part before: ffmpeg -i IN -t {at_s:.3f} -c copy OUT.mkv"
     )

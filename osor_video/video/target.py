@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import av
 
@@ -27,8 +28,8 @@ def check_target(path: str | Path, source: SourceInfo, encode: EncodeConfig) -> 
 
     Raises:
         ConfigError: lossless in a container other than .mkv, or an unknown encoder preset.
-        VideoError: an unknown suffix, the source itself, a folder that is missing or not writable, or a container
-            that cannot hold the source's sound or subtitles.
+        VideoError: an unknown suffix, the source itself, a folder that is missing or not writable, or a
+            container that cannot hold the source's sound or subtitles.
     """
     path = Path(path)
     _check_suffix(path, encode)
@@ -96,10 +97,14 @@ def _check_place(path: Path, source: SourceInfo) -> None:
         raise VideoError(
             f"The output folder {folder} does not exist. Make it first, or choose another folder."
         )
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        # Rights alone do not tell of read-only disks, quotas or folders that are no storage.
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
         raise VideoError(
-            f"The output folder {folder} is not writable. Change its rights or choose another one."
-        )
+            f"The output folder {folder} is not writable ({error.strerror}). Choose another one."
+        ) from error
 
 
 def _check_streams(path: Path, source: SourceInfo) -> None:

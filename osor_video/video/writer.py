@@ -1,4 +1,4 @@
-"""Writing a result: the source's timing, colour and other streams around new pictures, whole or not at all."""
+"""Writing a result: the source's timing, colour and other streams around new pictures; whole or never."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ from osor_video.video.target import (
 THREADS = 4
 """Fixed, not the machine's count: x264 and x265 write other bytes with another number of threads."""
 STALE_TAGS = frozenset(
-    ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id")
-    + ("duration", "bps", "number_of_frames", "number_of_bytes")
+    (
+        *("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"),
+        *("duration", "bps", "number_of_frames", "number_of_bytes"),
+    )
 )
 """Tags that describe the old file and would be untrue of the new one."""
 PLAIN_MP4_TAGS = frozenset(
@@ -44,9 +46,9 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class VideoWriter:
     """Encode planes and copy everything else; use it as a context manager.
 
-    The file appears under its name only when the block ends without an error and every frame was written. Until then
-    it is a hidden neighbour, ``.NAME.part.SUFFIX``, that is removed on any error or interrupt; an older output stays.
-    ``notes`` says what of the source does not come through.
+    The file appears under its name only when the block ends without an error and every frame was written.
+    Until then it is a hidden neighbour, ``.NAME.part.SUFFIX``, that is removed on any error or interrupt; an
+    older output stays. ``notes`` says what of the source does not come through.
 
     Raises:
         ConfigError, VideoError: as ``check_target``; VideoError also if encoding or writing fails.
@@ -75,7 +77,7 @@ class VideoWriter:
         return self
 
     def write(self, frame: PlanarFrame) -> None:
-        """Encode the next frame; raises VideoError if it is not the next one of the source, or on a write error."""
+        """Encode the next frame; VideoError if it is not the source's next one, or on a write error."""
         self._check_next(frame)
         picture = planes_frame(frame.planes, self.source.color)
         picture.pts, picture.time_base = frame.pts, self.source.time_base
@@ -137,14 +139,15 @@ class VideoWriter:
         expected = source.pts[self._written] if self._written < source.frames else None
         if frame.index != self._written or frame.pts != expected:
             raise VideoError(
-                f"Frame {frame.index} at {frame.pts} was handed to {self.path}, expected frame {self._written} at "
-                f"{expected}. Write every frame of {source.path} once, in order."
+                f"Frame {frame.index} at {frame.pts} was handed to {self.path}, expected frame "
+                f"{self._written} at {expected}. Write every frame of {source.path} once, in order."
             )
 
     def _finish(self) -> None:
         if self._written != self.source.frames:
             raise VideoError(
-                f"{self.path} got {self._written} of {self.source.frames} frames and is not kept. Write every frame."
+                f"{self.path} got {self._written} of {self.source.frames} frames and is not kept. "
+                f"Write every frame."
             )
         with self._failures_named():
             self._mux(self._video.encode(None))
@@ -172,13 +175,13 @@ class VideoWriter:
         except (av.error.FFmpegError, OSError) as error:
             if error.errno in FULL_DISK:
                 raise VideoError(
-                    f"There is no room for {self.path} ({error.strerror}): writing stopped after {self._written} of "
-                    f"{self.source.frames} frames. Nothing was kept and an older file of that name is untouched; "
-                    f"free some space or choose another disk."
+                    f"There is no room for {self.path} ({error.strerror}): writing stopped after "
+                    f"{self._written} of {self.source.frames} frames. Nothing was kept and an older file of that name is "
+                    f"untouched; free some space or choose another disk."
                 ) from error
             raise VideoError(
-                f"{self.path} could not be written ({error.strerror}). Nothing was kept and an older file of that "
-                f"name is untouched; try another folder or container."
+                f"{self.path} could not be written ({error.strerror}). Nothing was kept and an older file of "
+                f"that name is untouched; try another folder or container."
             ) from error
 
 
@@ -223,7 +226,7 @@ def _kept_tags(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _muxer_options(suffix: str, tags: dict[str, str], source: SourceInfo) -> dict[str, str]:
-    """Muxer options; bitexact keeps random ids and version strings out, so that equal input gives equal bytes."""
+    """Muxer options; bitexact keeps random ids and versions out, so that equal input gives equal bytes."""
     options = {"fflags": "+bitexact"}
     if suffix == ".mkv":
         # The default moves all streams forward until the sound's priming starts at zero.

@@ -61,7 +61,7 @@ def make_clip(
     size_hw: tuple[int, int] = (HEIGHT, WIDTH),
     gop: int = 8,
 ) -> Path:
-    """Encode ``frames`` index frames; ``pts`` in units of 1 / rate.numerator, ``audio`` tones of AAC beside them."""
+    """Encode index frames; ``pts`` in units of 1 / rate.numerator, ``audio`` streams of AAC beside them."""
     base = Fraction(1, rate.numerator)
     times = pts if pts is not None else [i * rate.denominator for i in range(frames)]
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:

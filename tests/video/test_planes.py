@@ -38,7 +38,8 @@ def noise_planes(color: ColorSpec, size_hw: tuple[int, int] = SIZE) -> Planes:
 def disc(size_hw: tuple[int, int] = SIZE) -> FloatMap:
     y, x = np.mgrid[0 : size_hw[0], 0 : size_hw[1]]
     distance = np.hypot(y - size_hw[0] / 2 + 3, x - size_hw[1] / 2 - 5)
-    return np.clip((18 - distance) / 6, 0, 1).astype(np.float32)
+    inside: FloatMap = np.clip((18 - distance) / 6, 0, 1).astype(np.float32)
+    return inside
 
 
 def everywhere(value: float) -> FloatMap:

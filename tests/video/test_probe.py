@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -167,6 +166,6 @@ def test_transport_stream_cut_inside_its_last_frame(tmp_path: Path) -> None:
     # Large enough that its last picture spans several transport packets.
     whole = make_clip(tmp_path / "a.ts", frames=12, gop=4, size_hw=(256, 384))
     assert probe(whole).frames == 12
-    size = os.path.getsize(whole)
+    size = whole.stat().st_size
     with pytest.raises(VideoError, match=r"damaged or cut off at its end: \d+ of \d+ frames decode"):
         probe(truncate(whole, tmp_path / "cut.ts", (size * 4 // 10) / size))

@@ -111,7 +111,7 @@ def test_planes_come_with_exact_times_and_samples(tmp_path: Path) -> None:
 def test_another_number_of_frames_than_probed_is_an_error(tmp_path: Path) -> None:
     source = probe(make_clip(tmp_path / "a.mp4"))
     with pytest.raises(
-        VideoError, match=r"damaged at frame 24 of 25 .*the file ends there; 24 frames decode"
+        VideoError, match=r"damaged at frame 24 of 25 .*the file ends there; 24 frames come before"
     ):
         list(read_planes(replace(source, pts=(*source.pts, 99999))))
     with pytest.raises(VideoError, match="its timestamp is 23023, the file's index says the end"):
