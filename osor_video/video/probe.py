@@ -15,6 +15,7 @@ import av
 
 from osor_video.errors import VideoError
 from osor_video.video.frames import MATRIX_TAG, opened, planar_color, video_stream
+from osor_video.video.hdr import hdr_parameters
 from osor_video.video.planes import ColorSpec
 
 PICTURE_FORMATS = ("image2", "tty", "svg", "ico")
@@ -51,8 +52,8 @@ class SourceInfo:
 
     Sizes are (height, width) as coded, before any rotation. ``pts`` holds the presentation time of every
     frame in units of ``time_base`` seconds. ``rotation`` is counter-clockwise degrees; ``display_matrix``
-    keeps it exactly, flips too. ``skipped`` counts packets that are never shown. ``note`` says where the
-    source's samples had to be converted, else it is empty.
+    keeps it exactly, flips too. ``skipped`` counts packets that are never shown. ``hdr`` is the HDR10
+    metadata in x265's notation; ``note`` says where the samples had to be converted; both are mostly empty.
     """
 
     path: Path
@@ -71,7 +72,7 @@ class SourceInfo:
     interlaced: bool
     streams: tuple[StreamSummary, ...]
     skipped: int
-    hdr: bool
+    hdr: str
     note: str
 
     @property
@@ -214,7 +215,7 @@ def _check_tail(stream: Any, packets: _Packets, path: Path) -> None:
         for packet in (*packets.tail, None):
             for frame in stream.codec_context.decode(packet):
                 # Leading pictures of an open group refer to the group before, which is not decoded here.
-                good += frame.pts >= key_pts and not frame.is_corrupt
+                good += frame.pts is not None and frame.pts >= key_pts and not frame.is_corrupt
     except av.error.FFmpegError:
         pass
     if good < len(packets.pts):
@@ -248,7 +249,7 @@ def _describe(container: Any, stream: Any, first: Any, packets: _Packets, path: 
             if other.index != stream.index
         ),
         skipped=packets.skipped,
-        hdr=first.side_data.get("MASTERING_DISPLAY_METADATA") is not None,
+        hdr=hdr_parameters(first),
         note=note,
     )
 

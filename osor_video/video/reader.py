@@ -12,7 +12,7 @@ from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import av
 import numpy as np
@@ -33,26 +33,31 @@ class RgbFrame:
     rgb: npt.NDArray[np.uint8]
 
 
-class FrameReader(Protocol):
-    """Frames of one source, once, in order.
+class FrameReader:
+    """Frames of one source, once, in order; use it as a context manager or close it.
 
     ``decoder`` is "decord" or "PyAV"; ``reason`` says in a phrase why it was taken.
     """
 
-    decoder: str
-    reason: str
+    def __init__(self, decoder: str, reason: str, frames: Generator[RgbFrame, None, None]) -> None:
+        self.decoder = decoder
+        self.reason = reason
+        self._frames = frames
 
-    def __iter__(self) -> Iterator[RgbFrame]: ...
+    def __iter__(self) -> Iterator[RgbFrame]:
+        return self._frames
 
     def close(self) -> None:
-        """Free the decoder; safe to call twice."""
-        ...
+        """Free the decoder and the file; safe to call twice."""
+        self._frames.close()
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def open_reader(source: SourceInfo, decoder: Literal["auto", "decord", "pyav"] = "auto") -> FrameReader:
@@ -65,19 +70,16 @@ def open_reader(source: SourceInfo, decoder: Literal["auto", "decord", "pyav"] =
         VideoError: if ``decoder`` is "decord" and decord cannot read this source faithfully.
     """
     if decoder == "pyav":
-        return PyAVReader(source, "asked for")
-    obstacle = _unfit_for_decord(source)
-    reader = None
-    if not obstacle:
-        reader, obstacle = _try_decord(source)
-    if reader is not None:
-        return reader
+        return FrameReader("PyAV", "asked for", _rgb_by_pyav(source))
+    handle, obstacle = _open_decord(source)
+    if handle is not None:
+        return FrameReader("decord", "plain 8-bit 4:2:0", _rgb_by_decord(source, handle))
     if decoder == "decord":
         raise VideoError(
             f"decord cannot read {source.path} faithfully: {obstacle}. Expected plain 8-bit 4:2:0 material; "
             f"use the decoder 'auto' or 'pyav'."
         )
-    return PyAVReader(source, obstacle)
+    return FrameReader("PyAV", obstacle, _rgb_by_pyav(source))
 
 
 def read_planes(source: SourceInfo) -> Generator[PlanarFrame, None, None]:
@@ -92,67 +94,33 @@ def read_planes(source: SourceInfo) -> Generator[PlanarFrame, None, None]:
             yield PlanarFrame(index, source.pts[index], planes, int(frame.duration or 0))
 
 
-class _Closing:
-    """The context manager that both readers share."""
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+def _rgb_by_pyav(source: SourceInfo) -> Generator[RgbFrame, None, None]:
+    """RGB from the source's own planes, with the colour matrix and range that it states."""
+    with closing(read_planes(source)) as frames:
+        for frame in frames:
+            yield RgbFrame(frame.index, frame.pts, planes_to_rgb(frame.planes, source.color))
 
 
-class PyAVReader(_Closing):
-    """RGB from the source's own planes, with the colour matrix and range that the source states."""
-
-    decoder = "PyAV"
-
-    def __init__(self, source: SourceInfo, reason: str) -> None:
-        self.reason = reason
-        self._color = source.color
-        self._frames = read_planes(source)
-
-    def __iter__(self) -> Iterator[RgbFrame]:
-        for frame in self._frames:
-            yield RgbFrame(frame.index, frame.pts, planes_to_rgb(frame.planes, self._color))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._frames.close()
-
-
-class DecordReader(_Closing):
+def _rgb_by_decord(source: SourceInfo, handle: Any) -> Generator[RgbFrame, None, None]:
     """RGB from decord, strictly front to back: on open groups its random access gives wrong frames."""
-
-    decoder = "decord"
-    reason = "plain 8-bit 4:2:0"
-
-    def __init__(self, source: SourceInfo, handle: Any) -> None:
-        self._source = source
-        self._handle = handle
-
-    def __iter__(self) -> Iterator[RgbFrame]:
-        decord = import_module("decord")
-        for index, pts in enumerate(self._source.pts):
-            try:
-                rgb = self._handle.next().asnumpy()
-            except (decord.DECORDError, StopIteration) as error:
-                raise _damaged(self._source, index, "decord stops there") from error
-            yield RgbFrame(index, pts, rgb)
-
-    def close(self) -> None:
-        """Free the decoder."""
-        self._handle = None
-
-
-def _try_decord(source: SourceInfo) -> tuple[DecordReader | None, str]:
-    """Open with decord and hold its count and first time against the probe; else say what differs."""
     decord = import_module("decord")
+    for index, pts in enumerate(source.pts):
+        try:
+            rgb = handle.next().asnumpy()
+        except (decord.DECORDError, StopIteration) as error:
+            raise _damaged(source, index, "decord stops there") from error
+        yield RgbFrame(index, pts, rgb)
+
+
+def _open_decord(source: SourceInfo) -> tuple[Any, str]:
+    """decord's reader and '', or None and why PyAV is to read this source."""
+    obstacle = _unfit_for_decord(source)
+    if obstacle:
+        return None, obstacle
+    try:
+        decord = import_module("decord")
+    except (ImportError, OSError, RuntimeError):
+        return None, "decord does not load"
     try:
         handle = decord.VideoReader(str(source.path))
         start_s = float(handle.get_frame_timestamp(0)[0])
@@ -162,7 +130,7 @@ def _try_decord(source: SourceInfo) -> tuple[DecordReader | None, str]:
         return None, f"decord counts {len(handle)} frames, PyAV {source.frames}"
     if start_s < 0:
         return None, f"decord starts {-start_s:.2f} s before the first shown frame"
-    return DecordReader(source, handle), ""
+    return handle, ""
 
 
 def _unfit_for_decord(source: SourceInfo) -> str:

@@ -47,13 +47,13 @@ def copied_streams(source: SourceInfo) -> tuple[StreamSummary, ...]:
 
 
 def encoder_name(source: SourceInfo, encode: EncodeConfig) -> str:
-    """FFmpeg's encoder for the source's samples: x264 where it takes them, x265 for deeper ones, or FFV1."""
+    """FFmpeg's encoder: x264 where it takes the samples, x265 for deeper ones and HDR10, or FFV1."""
     if encode.lossless:
         return "ffv1"
-    return "libx264" if source.color.pix_fmt in X264_FORMATS else "libx265"
+    return "libx264" if source.color.pix_fmt in X264_FORMATS and not source.hdr else "libx265"
 
 
-def target_notes(path: Path, source: SourceInfo) -> list[str]:
+def target_notes(path: Path, source: SourceInfo, encode: EncodeConfig) -> list[str]:
     """What of the source does not come through, a phrase each."""
     copied = copied_streams(source)
     notes = [
@@ -63,8 +63,8 @@ def target_notes(path: Path, source: SourceInfo) -> list[str]:
     ]
     if source.note:
         notes.append(source.note)
-    if source.hdr:
-        notes.append("HDR mastering metadata is not carried over; the colour tags are")
+    if source.hdr and encode.lossless:
+        notes.append("FFV1 carries no HDR10 mastering metadata; the colour tags are kept")
     if source.interlaced:
         notes.append("interlaced frames are written as progressive ones, their fields woven as they were")
     in_ms = source.time_base * 1000

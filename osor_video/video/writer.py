@@ -59,7 +59,7 @@ class VideoWriter:
         self.path = Path(path)
         self.source = source
         self.encode = encode
-        self.notes = tuple(target_notes(self.path, source))
+        self.notes = tuple(target_notes(self.path, source, encode))
         self._temporary = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._written = 0
         self._input: Any = None
@@ -112,7 +112,9 @@ class VideoWriter:
     def _add_video(self, template: Any) -> Any:
         source = self.source
         name = encoder_name(source, self.encode)
-        stream = self._output.add_stream(name, rate=source.rate, options=_encoder_options(name, self.encode))
+        stream = self._output.add_stream(
+            name, rate=source.rate, options=_encoder_options(name, self.encode, source.hdr)
+        )
         context = stream.codec_context
         context.height, context.width = source.size_hw
         context.pix_fmt = source.color.pix_fmt
@@ -176,8 +178,8 @@ class VideoWriter:
             if error.errno in FULL_DISK:
                 raise VideoError(
                     f"There is no room for {self.path} ({error.strerror}): writing stopped after "
-                    f"{self._written} of {self.source.frames} frames. Nothing was kept and an older file of that name is "
-                    f"untouched; free some space or choose another disk."
+                    f"{self._written} of {self.source.frames} frames. Nothing was kept and an older file of "
+                    f"that name is untouched; free some space or choose another disk."
                 ) from error
             raise VideoError(
                 f"{self.path} could not be written ({error.strerror}). Nothing was kept and an older file of "
@@ -240,10 +242,11 @@ def _muxer_options(suffix: str, tags: dict[str, str], source: SourceInfo) -> dic
     return {**options, "movflags": f"+faststart{colr}{custom}", "movie_timescale": str(clock)}
 
 
-def _encoder_options(name: str, encode: EncodeConfig) -> dict[str, str]:
+def _encoder_options(name: str, encode: EncodeConfig, hdr: str) -> dict[str, str]:
     if name == "ffv1":
         return {"level": "3", "slices": str(THREADS), "slicecrc": "1", "g": "1"}
     options = {"crf": str(encode.crf), "preset": encode.encoder_preset}
     if name == "libx265":
-        options["x265-params"] = f"log-level=none:pools={THREADS}:frame-threads=2"
+        fixed = f"log-level=none:pools={THREADS}:frame-threads=2"
+        options["x265-params"] = f"{fixed}:{hdr}" if hdr else fixed
     return options

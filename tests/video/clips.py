@@ -60,6 +60,7 @@ def make_clip(
     tags: tuple[int, int, int, int] | None = None,
     size_hw: tuple[int, int] = (HEIGHT, WIDTH),
     gop: int = 8,
+    parameters: str = "annexb=1",
 ) -> Path:
     """Encode index frames; ``pts`` in units of 1 / rate.numerator, ``audio`` streams of AAC beside them."""
     base = Fraction(1, rate.numerator)
@@ -67,7 +68,7 @@ def make_clip(
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:
         out.metadata["title"] = "Zwölf Bäume"
         options = {"crf": "12", "preset": "veryfast"} if codec == "libx264" else {}
-        options |= {"x265-params": "log-level=none"} if codec == "libx265" else {}
+        options |= {"x265-params": f"log-level=none:{parameters}"} if codec == "libx265" else {}
         video = out.add_stream(codec, rate=rate, options=options)
         context = video.codec_context
         context.height, context.width, context.pix_fmt = (*size_hw, color.pix_fmt)

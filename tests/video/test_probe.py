@@ -169,3 +169,37 @@ def test_transport_stream_cut_inside_its_last_frame(tmp_path: Path) -> None:
     size = whole.stat().st_size
     with pytest.raises(VideoError, match=r"damaged or cut off at its end: \d+ of \d+ frames decode"):
         probe(truncate(whole, tmp_path / "cut.ts", (size * 4 // 10) / size))
+
+
+def test_repeated_timestamps_are_refused(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", codec="ffv1", frames=6)
+    with av.open(str(clip)) as inp, av.open(str(tmp_path / "twice.mkv"), "w") as out:
+        stream = out.add_stream_from_template(inp.streams.video[0], opaque=True)
+        kept = [packet for packet in inp.demux() if packet.dts is not None]
+        kept[3].pts = kept[4].pts
+        for packet in kept:
+            packet.stream = stream
+            out.mux(packet)
+    with pytest.raises(VideoError, match="repeats 1 timestamps, expected every frame to have its own"):
+        probe(tmp_path / "twice.mkv")
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    sound = make_sound_only(tmp_path / "sound.m4a")
+    _, data = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))
+    (tmp_path / "cover.png").write_bytes(data.tobytes())
+    with (
+        av.open(str(sound)) as inp,
+        av.open(str(tmp_path / "cover.png")) as cover,
+        av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as out,
+    ):
+        picture = out.add_stream_from_template(cover.streams.video[0], opaque=True)
+        picture.disposition = av.stream.Disposition.attached_pic
+        tone = out.add_stream_from_template(inp.streams.audio[0])
+        for container, target in ((cover, picture), (inp, tone)):
+            for packet in container.demux():
+                if packet.dts is not None:
+                    packet.stream = target
+                    out.mux(packet)
+    with pytest.raises(VideoError, match="has no video stream"):
+        probe(tmp_path / "song.m4a")

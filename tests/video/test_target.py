@@ -99,14 +99,15 @@ def test_what_is_left_out_is_noted(tmp_path: Path, source: SourceInfo) -> None:
         StreamSummary(3, "audio", "aac"),
     )
     laden = replace(
-        source, streams=streams, hdr=True, interlaced=True, note="rgb24 is converted once to yuv444p"
+        source, streams=streams, hdr="hdr10=1", interlaced=True, note="rgb24 is converted once to yuv444p"
     )
-    notes = target_notes(tmp_path / "out.mp4", laden)
+    notes = target_notes(tmp_path / "out.mkv", laden, EncodeConfig(lossless=True))
     assert notes == [
         "data stream 1 (unknown) is not copied",
         "audio stream 2 (unknown) is not copied",
         "rgb24 is converted once to yuv444p",
-        "HDR mastering metadata is not carried over; the colour tags are",
+        "FFV1 carries no HDR10 mastering metadata; the colour tags are kept",
         "interlaced frames are written as progressive ones, their fields woven as they were",
+        "Matroska rounds timestamps to milliseconds; .mp4 and .mov keep them exactly",
     ]
-    assert target_notes(tmp_path / "out.mp4", source) == []
+    assert target_notes(tmp_path / "out.mp4", source, DEFAULT) == []

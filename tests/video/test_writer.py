@@ -107,6 +107,22 @@ def test_colour_tags_come_through(tmp_path: Path, tags: tuple[int, int, int, int
     assert rewrite(source, tmp_path / "out.mp4").tags == source.tags
 
 
+def test_hdr10_metadata_comes_through(tmp_path: Path) -> None:
+    hdr = (
+        "hdr10=1:repeat-headers=1"
+        ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+    )
+    clip = make_clip(
+        tmp_path / "a.mp4", codec="libx265", color=DEEP, tags=(9, 16, 9, 1), frames=4, parameters=hdr
+    )
+    source = probe(clip)
+    assert source.hdr == hdr
+
+    out = rewrite(source, tmp_path / "out.mp4")
+
+    assert (out.codec, out.hdr, out.tags, out.color) == ("hevc", hdr, source.tags, DEEP)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_rotation_comes_through(tmp_path: Path, suffix: str) -> None:
     source = probe(make_clip(tmp_path / "a.mp4", rotation=90, frames=4))
@@ -174,7 +190,7 @@ def _dress(clip: Path, path: Path) -> Path:
     return path
 
 
-def test_a_hidden_sound_track_stays_hidden_and_named(tmp_path: Path) -> None:
+def test_the_second_sound_track_stays_the_second(tmp_path: Path) -> None:
     source = probe(make_clip(tmp_path / "a.mkv", audio=2))
     rewrite(source, tmp_path / "out.mkv")
     with av.open(str(source.path)) as before, av.open(str(tmp_path / "out.mkv")) as after:
