@@ -143,8 +143,8 @@ def _unfit_for_decord(source: SourceInfo) -> str:
         f"rotated by {source.rotation} degrees": bool(source.display_matrix),
         "interlaced": source.interlaced,
         f"pixel aspect {source.sample_aspect}": source.sample_aspect != 1,
-        # Measured: on MPEG-TS decord starts at another frame.
-        f"{source.container} has no index": source.container not in INDEXED_FORMATS,
+        # Measured: on MPEG-TS decord gives other frames, on AVI impossible times.
+        f"{source.container} container": source.container not in INDEXED_FORMATS,
         # decord would read it as BT.601.
         f"{height} lines without a stated colour matrix": source.tags.matrix == UNTAGGED
         and source.color.matrix != "bt601",

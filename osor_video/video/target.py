@@ -58,6 +58,7 @@ def target_notes(path: Path, source: SourceInfo, encode: EncodeConfig) -> list[s
     copied = copied_streams(source)
     notes = [
         f"{stream.kind} stream {stream.index} ({stream.codec}) is not copied"
+        + ("; chapters and timecode are written anew" if stream.kind == "data" else "")
         for stream in source.streams
         if stream not in copied
     ]
@@ -117,7 +118,11 @@ def _check_streams(path: Path, source: SourceInfo) -> None:
     able = [
         s for s, name in CONTAINERS.items() if all(stream.codec in _codecs_held(name) for stream in copied)
     ]
-    advice = f"Name the output {path.stem}{able[-1]}" if able else "Convert or drop that stream first"
+    advice = (
+        f"Name the output {path.stem}{'.mkv' if '.mkv' in able else able[0]}"
+        if able
+        else "Convert or drop that stream first"
+    )
     raise VideoError(f"{suffix} cannot hold what {source.path} has: {', '.join(foreign)}. {advice}.")
 
 

@@ -61,12 +61,18 @@ def make_clip(
     size_hw: tuple[int, int] = (HEIGHT, WIDTH),
     gop: int = 8,
     parameters: str = "annexb=1",
+    timecode: str = "",
+    chapter: str = "",
 ) -> Path:
     """Encode index frames; ``pts`` in units of 1 / rate.numerator, ``audio`` streams of AAC beside them."""
     base = Fraction(1, rate.numerator)
     times = pts if pts is not None else [i * rate.denominator for i in range(frames)]
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:
-        out.metadata["title"] = "Zwölf Bäume"
+    muxer = {"fflags": "+bitexact"} | ({"movflags": "use_metadata_tags"} if path.suffix == ".mov" else {})
+    with av.open(str(path), "w", options=muxer) as out:
+        out.metadata.update({"title": "Zwölf Bäume", "shot": "12b"})
+        if chapter:
+            span = {"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000)}
+            out.set_chapters([{**span, "metadata": {"title": chapter}}])
         options = {"crf": "12", "preset": "veryfast"} if codec == "libx264" else {}
         options |= {"x265-params": f"log-level=none:{parameters}"} if codec == "libx265" else {}
         video = out.add_stream(codec, rate=rate, options=options)
@@ -76,6 +82,8 @@ def make_clip(
         context.gop_size = gop
         numbers = tags or (1, 1, TAG[color.matrix], 2 if color.full_range else 1)
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = numbers
+        if timecode:
+            video.metadata["timecode"] = timecode
         if rotation:
             video.set_display_rotation(float(rotation))
         sound = [out.add_stream("aac", rate=48000) for _ in range(audio)]

@@ -52,7 +52,7 @@ def test_unfit_material_goes_to_pyav_with_a_reason(tmp_path: Path) -> None:
         "edit list drops 5 frames": make_edit_list(plain, tmp_path / "edit.mp4", 5),
         "yuv420p10le is not 8-bit 4:2:0": make_clip(tmp_path / "deep.mp4", color=DEEP),
         "rotated by 90 degrees": make_clip(tmp_path / "turned.mp4", rotation=90),
-        "mpegts has no index": make_clip(tmp_path / "a.ts"),
+        "mpegts container": make_clip(tmp_path / "a.ts"),
     }
     for reason, path in cases.items():
         source = probe(path)

@@ -78,7 +78,7 @@ def test_a_folder_where_nothing_can_be_made(source: SourceInfo) -> None:
     ("stream", "suffix", "advice"),
     [
         ("subtitle subrip", ".mp4", "Name the output out.mkv"),
-        ("subtitle mov_text", ".mkv", "Name the output out.m4v"),
+        ("subtitle mov_text", ".mkv", "Name the output out.mp4"),
         ("audio vorbis", ".mov", "Name the output out.mkv"),
         ("subtitle no_such_codec", ".mkv", "Convert or drop that stream first"),
     ],
@@ -103,7 +103,7 @@ def test_what_is_left_out_is_noted(tmp_path: Path, source: SourceInfo) -> None:
     )
     notes = target_notes(tmp_path / "out.mkv", laden, EncodeConfig(lossless=True))
     assert notes == [
-        "data stream 1 (unknown) is not copied",
+        "data stream 1 (unknown) is not copied; chapters and timecode are written anew",
         "audio stream 2 (unknown) is not copied",
         "rgb24 is converted once to yuv444p",
         "FFV1 carries no HDR10 mastering metadata; the colour tags are kept",

@@ -167,6 +167,20 @@ def test_subtitles_chapters_and_tags_come_through(tmp_path: Path) -> None:
         assert subtitle.disposition & av.stream.Disposition.forced
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_chapters_timecode_and_own_tags_come_through(tmp_path: Path, suffix: str) -> None:
+    source = probe(make_clip(tmp_path / "film.mov", timecode="01:02:03:04", chapter="Anfang"))
+    assert source.codecs("data")
+
+    out_info = rewrite(source, tmp_path / f"out{suffix}")
+
+    with av.open(str(out_info.path)) as container:
+        assert container.metadata["title"] == "Zwölf Bäume"
+        assert container.metadata["shot"] == "12b"
+        assert container.streams.video[0].metadata["timecode"] == "01:02:03:04"
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Anfang"]
+
+
 def _dress(clip: Path, path: Path) -> Path:
     """Copy a clip and add a chapter and a subtitle stream."""
     text = clip.with_suffix(".srt")
