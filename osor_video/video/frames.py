@@ -52,7 +52,7 @@ def planar_color(frame: Any, path: Path) -> tuple[ColorSpec, str]:
     """The planar form that this source is worked in, and a note where that is not its own form (else '')."""
     form, name = frame.format, frame.format.name
     gray = name.startswith("gray")
-    chroma = (0, 0) if gray or _is_rgb(form) else _chroma_log2(form)
+    chroma = (0, 0) if gray or is_rgb(form) else _chroma_log2(form)
     odd = bool(frame.height % (1 << chroma[0]) or frame.width % (1 << chroma[1]))
     if odd or chroma not in SUBSAMPLING:
         chroma = (0, 0)
@@ -68,7 +68,7 @@ def frame_planes(frame: Any, color: ColorSpec) -> Planes:
     """Copies of the samples as (Y, U, V) or (Y,); a form that is not planar YUV is converted once."""
     if frame.format.name.replace("yuvj", "yuv") != color.pix_fmt:
         matrix, full = SWS_MATRIX[color.matrix], FULL_RANGE if color.full_range else LIMITED_RANGE
-        known = {} if _is_rgb(frame.format) else {"src_colorspace": matrix, "src_color_range": full}
+        known = {} if is_rgb(frame.format) else {"src_colorspace": matrix, "src_color_range": full}
         frame = frame.reformat(
             format=color.pix_fmt,
             dst_colorspace=matrix,
@@ -101,13 +101,14 @@ def _depth(form: Any) -> int:
     return 8 if bits <= 8 else 10 if bits <= 10 else 12
 
 
-def _is_rgb(form: Any) -> bool:
+def is_rgb(form: Any) -> bool:
+    """True for RGB and palette forms."""
     return bool(form.is_rgb or form.has_palette)
 
 
 def _is_full_range(frame: Any) -> bool:
     """Gray without a tag is full range, as FFmpeg has it; what comes from RGB becomes limited range."""
-    if _is_rgb(frame.format):
+    if is_rgb(frame.format):
         return False
     full_by_name = frame.format.name.startswith(("yuvj", "gray", "ya"))
     tag = int(frame.color_range)
@@ -123,7 +124,7 @@ def _chroma_log2(form: Any) -> tuple[int, int]:
 
 def _matrix(frame: Any, path: Path) -> Matrix:
     tag = int(frame.colorspace)
-    if tag in (RGB_TAG, UNTAGGED) or _is_rgb(frame.format):
+    if tag in (RGB_TAG, UNTAGGED) or is_rgb(frame.format):
         return default_matrix(frame.height)
     if tag not in TAGGED_MATRIX:
         raise VideoError(

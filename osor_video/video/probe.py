@@ -14,7 +14,16 @@ from typing import Any
 import av
 
 from osor_video.errors import VideoError
-from osor_video.video.frames import MATRIX_TAG, opened, planar_color, video_stream
+from osor_video.video.frames import (
+    FULL_RANGE,
+    LIMITED_RANGE,
+    MATRIX_TAG,
+    RGB_TAG,
+    is_rgb,
+    opened,
+    planar_color,
+    video_stream,
+)
 from osor_video.video.hdr import hdr_parameters
 from osor_video.video.planes import ColorSpec
 
@@ -269,13 +278,12 @@ def _rate(stream: Any, pts: tuple[int, ...]) -> Fraction:
 
 
 def _tags(first: Any, color: ColorSpec) -> ColorTags:
-    """Tags of the first frame; where RGB became YUV the matrix that made it is named."""
-    matrix = (
-        MATRIX_TAG[color.matrix]
-        if int(first.colorspace) == 0 or first.format.is_rgb
-        else int(first.colorspace)
-    )
-    span = int(first.color_range) if not first.format.is_rgb else 1
-    if first.format.name.startswith("yuvj"):
-        span = 2
+    """Tags of the first frame, made true of the planes: conversion from RGB and full range are named."""
+    matrix, span = int(first.colorspace), int(first.color_range)
+    if is_rgb(first.format) or matrix == RGB_TAG:
+        matrix = MATRIX_TAG[color.matrix]
+    if is_rgb(first.format):
+        span = LIMITED_RANGE
+    elif color.full_range:
+        span = FULL_RANGE
     return ColorTags(int(first.color_primaries), int(first.color_trc), matrix, span)

@@ -100,6 +100,37 @@ def test_depth_and_colour_come_through(tmp_path: Path, color: ColorSpec, suffix:
     assert (out.codec, out.color, out.tags) == (codec, color, source.tags)
 
 
+def test_an_rgb_source_keeps_its_colours(tmp_path: Path) -> None:
+    flat = np.empty((64, 96, 3), np.uint8)
+    flat[:] = (200, 60, 30)
+    with av.open(str(tmp_path / "rgb.mov"), "w") as clip:
+        stream = clip.add_stream("png", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "rgb24"
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(flat, format="rgb24")
+            frame.pts = index
+            clip.mux(stream.encode(frame))
+        clip.mux(stream.encode(None))
+    source = probe(tmp_path / "rgb.mov")
+    assert source.note == "rgb24 is converted once to yuv444p"
+
+    out = rewrite(source, tmp_path / "out.mp4")
+
+    with av.open(str(out.path)) as container:
+        shown = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(shown.astype(int) - flat).max() <= 4
+
+
+def test_gray_without_a_tag_is_written_as_the_full_range_it_is(tmp_path: Path) -> None:
+    gray = ColorSpec("bt601", full_range=True, bit_depth=8, chroma_log2=(0, 0), gray=True)
+    source = probe(make_clip(tmp_path / "a.mkv", codec="ffv1", color=gray, tags=(2, 2, 2, 0), frames=3))
+    assert source.color == gray
+
+    out = rewrite(source, tmp_path / "out.mp4")
+
+    assert out.tags.range == 2
+
+
 @pytest.mark.parametrize("tags", [(9, 16, 9, 1), (2, 2, 2, 0), (1, 1, 1, 2)])
 def test_colour_tags_come_through(tmp_path: Path, tags: tuple[int, int, int, int]) -> None:
     source = probe(make_clip(tmp_path / "a.mp4", tags=tags, frames=4))
