@@ -1,0 +1,1 @@
+"""Reading and writing video; the only package that knows PyAV and decord."""

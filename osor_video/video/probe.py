@@ -1,0 +1,289 @@
+"""What a source is: size, rate, every timestamp, colour and its other streams; and whether it is whole.
+
+Frames are counted from packets, never from the container's own figure, which an edit list makes wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+
+from osor_video.errors import VideoError
+from osor_video.video.frames import (
+    FULL_RANGE,
+    LIMITED_RANGE,
+    MATRIX_TAG,
+    RGB_TAG,
+    is_rgb,
+    opened,
+    planar_color,
+    video_stream,
+)
+from osor_video.video.hdr import hdr_parameters
+from osor_video.video.planes import ColorSpec
+
+PICTURE_FORMATS = ("image2", "tty", "svg", "ico")
+INDEXED_FORMATS = ("mov", "matroska")
+"""Containers whose header states a duration that is not guessed from the bytes."""
+MISSING_TAIL_S = 0.5
+TAIL_PACKETS = 600
+"""A longer group of pictures is not kept in memory; its damage shows when it is read."""
+COPIED_KINDS = ("audio", "subtitle")
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """ITU-T H.273 colour numbers as the source's first frame carries them; 2 = not stated."""
+
+    primaries: int
+    transfer: int
+    matrix: int
+    range: int
+
+
+@dataclass(frozen=True)
+class StreamSummary:
+    """A stream other than the worked video: its index in the file, kind and codec name."""
+
+    index: int
+    kind: str
+    codec: str
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """A video as it was probed.
+
+    Sizes are (height, width) as coded, before any rotation. ``pts`` holds the presentation time of every
+    frame in units of ``time_base`` seconds. ``rotation`` is counter-clockwise degrees; ``display_matrix``
+    keeps it exactly, flips too. ``skipped`` counts packets that are never shown. ``hdr`` is the HDR10
+    metadata in x265's notation; ``note`` says where the samples had to be converted; both are mostly empty.
+    """
+
+    path: Path
+    size_hw: tuple[int, int]
+    sample_aspect: Fraction
+    rate: Fraction
+    time_base: Fraction
+    pts: tuple[int, ...] = field(repr=False)
+    container: str
+    codec: str
+    pix_fmt: str
+    color: ColorSpec
+    tags: ColorTags
+    rotation: int
+    display_matrix: tuple[int, ...]
+    interlaced: bool
+    streams: tuple[StreamSummary, ...]
+    skipped: int
+    hdr: str
+    note: str
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that decode."""
+        return len(self.pts)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame to the end of the last, which lasts as long as the rate says."""
+        return float((self.pts[-1] - self.pts[0]) * self.time_base + 1 / self.rate)
+
+    @property
+    def variable_rate(self) -> bool:
+        """True if the steps between frames differ by more than the rounding of the time base."""
+        steps = [after - before for before, after in pairwise(self.pts)]
+        return bool(steps) and max(steps) - min(steps) > 1
+
+    def codecs(self, kind: str) -> tuple[str, ...]:
+        """Codecs of the other streams of one kind: "audio", "subtitle", "data", "attachment" or "video"."""
+        return tuple(stream.codec for stream in self.streams if stream.kind == kind)
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """What one pass over all packets tells."""
+
+    pts: tuple[int, ...]
+    skipped: int
+    end_s: float
+    tail: tuple[Any, ...]
+
+
+def probe(path: str | Path) -> SourceInfo:
+    """Read the headers, all packets, the first frame and the last group of pictures.
+
+    Raises:
+        VideoError: if the path is missing, a folder, a still picture, not a video, has no video stream or no
+            frame, has unusable timestamps, or is cut off or damaged at its end.
+    """
+    path = Path(path)
+    _check_path(path)
+    with opened(path) as container:
+        _check_is_video(container.format.name, path)
+        first = _first_frame(container, path)
+    with opened(path) as container:
+        stream = video_stream(container, path)
+        packets = _scan(container, stream, int(first.pts), path)
+        _check_whole(container, packets, path)
+        _check_tail(stream, packets, path)
+        return _describe(container, stream, first, packets, path)
+
+
+def _check_path(path: Path) -> None:
+    if path.is_dir():
+        raise VideoError(f"{path} is a folder. Expected one video file; name the file inside it.")
+    if not path.exists():
+        raise VideoError(f"{path} does not exist. Expected a video file; check the spelling and the folder.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path} is empty (0 bytes). Expected a video file; record or download it again.")
+
+
+def _check_is_video(format_name: str, path: Path) -> None:
+    if format_name in PICTURE_FORMATS or format_name.endswith("_pipe"):
+        raise VideoError(
+            f"{path} is a still picture ({format_name}), expected a video. Give a clip of frames."
+        )
+
+
+def _first_frame(container: Any, path: Path) -> Any:
+    """First frame that decodes; a stream cut out of a longer one may begin with packets that do not."""
+    stream = video_stream(container, path)
+    if stream.codec_context is None:
+        raise VideoError(f"{path} holds a video codec that is not known here. Convert it to H.264 first.")
+    try:
+        first = next(iter(container.decode(stream)), None)
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path} is damaged: its first frame does not decode ({error.strerror}).") from error
+    if first is None:
+        raise VideoError(f"{path} has a video stream without frames. Expected at least one; record it again.")
+    if first.pts is None:
+        raise VideoError(
+            f"{path} has frames without timestamps. Wrap it in a container that has them, for example: "
+            f"ffmpeg -fflags +genpts -i IN -c copy OUT.mkv"
+        )
+    return first
+
+
+def _scan(container: Any, stream: Any, first_pts: int, path: Path) -> _Packets:
+    """One pass over every packet of the file; nothing is decoded."""
+    pts: list[int] = []
+    tail: list[Any] = []
+    skipped, end = 0, Fraction(0)
+    for packet in container.demux():
+        if packet.pts is None:
+            continue
+        end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        if packet.stream_index != stream.index:
+            continue
+        if packet.is_discard or packet.pts < first_pts:
+            skipped += 1
+            continue
+        pts.append(packet.pts)
+        if packet.is_keyframe:
+            tail.clear()
+        if len(tail) < TAIL_PACKETS:
+            tail.append(packet)
+    pts.sort()
+    if len(set(pts)) < len(pts):
+        raise VideoError(
+            f"{path} repeats {len(pts) - len(set(pts))} timestamps, expected every frame to have its own. "
+            f"Give it even ones first, for example: ffmpeg -i IN -fps_mode cfr OUT.mp4"
+        )
+    return _Packets(tuple(pts), skipped, float(end), tuple(tail))
+
+
+def _check_whole(container: Any, packets: _Packets, path: Path) -> None:
+    """Compare the end of the last packet of any stream with the duration that the header promises."""
+    indexed = container.format.name.split(",")[0] in INDEXED_FORMATS
+    if not indexed or container.duration is None:
+        return
+    start_s = (container.start_time or 0) / av.time_base
+    missing_s = start_s + container.duration / av.time_base - packets.end_s
+    # Matroska states the end, other containers the length: take the reading that accuses the file less.
+    missing_s = min(missing_s, container.duration / av.time_base - packets.end_s)
+    if missing_s > MISSING_TAIL_S:
+        raise VideoError(
+            f"{path} is cut off: its last {missing_s:.1f} s are missing, {len(packets.pts)} frames are "
+            f"there. Get the whole file, or keep what is there by re-muxing it: ffmpeg -i IN -c copy OUT.mkv"
+        )
+
+
+def _check_tail(stream: Any, packets: _Packets, path: Path) -> None:
+    """Decode the last group of pictures, where a file that was cut off shows it."""
+    if not packets.tail or not packets.tail[0].is_keyframe or len(packets.tail) >= TAIL_PACKETS:
+        return
+    key_pts = packets.tail[0].pts
+    good = sum(pts < key_pts for pts in packets.pts)
+    try:
+        for packet in (*packets.tail, None):
+            for frame in stream.codec_context.decode(packet):
+                # Leading pictures of an open group refer to the group before, which is not decoded here.
+                good += frame.pts is not None and frame.pts >= key_pts and not frame.is_corrupt
+    except av.error.FFmpegError:
+        pass
+    if good < len(packets.pts):
+        raise VideoError(
+            f"{path} is damaged or cut off at its end: {good} of {len(packets.pts)} frames decode. Get the "
+            f"whole file, or keep the good part by re-muxing: ffmpeg -i IN -frames:v {good} -c copy OUT.mkv"
+        )
+
+
+def _describe(container: Any, stream: Any, first: Any, packets: _Packets, path: Path) -> SourceInfo:
+    color, note = planar_color(first, path)
+    matrix = first.side_data.get("DISPLAYMATRIX")
+    return SourceInfo(
+        path=path,
+        size_hw=(first.height, first.width),
+        sample_aspect=Fraction(stream.sample_aspect_ratio or 1),
+        rate=_rate(stream, packets.pts),
+        time_base=stream.time_base,
+        pts=packets.pts,
+        container=container.format.name.split(",")[0],
+        codec=_codec_name(stream),
+        pix_fmt=first.format.name,
+        color=color,
+        tags=_tags(first, color),
+        rotation=int(first.rotation) % 360,
+        display_matrix=() if matrix is None else tuple(memoryview(bytes(matrix)).cast("i")),
+        interlaced=bool(first.interlaced_frame),
+        streams=tuple(
+            StreamSummary(other.index, other.type, _codec_name(other))
+            for other in container.streams
+            if other.index != stream.index
+        ),
+        skipped=packets.skipped,
+        hdr=hdr_parameters(first),
+        note=note,
+    )
+
+
+def _codec_name(stream: Any) -> str:
+    """The codec's own name, not its decoder's (``mp3``, not ``mp3float``)."""
+    return "unknown" if stream.codec_context is None else str(stream.codec_context.codec.canonical_name)
+
+
+def _rate(stream: Any, pts: tuple[int, ...]) -> Fraction:
+    """Average frames a second: as the container says, else counted."""
+    stated = stream.average_rate or stream.guessed_rate
+    if stated:
+        return Fraction(stated)
+    span = (pts[-1] - pts[0]) * stream.time_base
+    return Fraction((len(pts) - 1) / span).limit_denominator(1001) if span else Fraction(25)
+
+
+def _tags(first: Any, color: ColorSpec) -> ColorTags:
+    """Tags of the first frame, made true of the planes: conversion from RGB and full range are named."""
+    matrix, span = int(first.colorspace), int(first.color_range)
+    if is_rgb(first.format) or matrix == RGB_TAG:
+        matrix = MATRIX_TAG[color.matrix]
+    if is_rgb(first.format):
+        span = LIMITED_RANGE
+    elif color.full_range:
+        span = FULL_RANGE
+    return ColorTags(int(first.color_primaries), int(first.color_trc), matrix, span)

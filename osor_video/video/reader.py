@@ -1,0 +1,194 @@
+"""Reading a probed source front to back: RGB for analysis, or the source's own planes for compositing.
+
+Every reader gives exactly the frames that were probed, in order, or raises: none is skipped or invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import import_module
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from osor_video.errors import VideoError
+from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
+from osor_video.video.planes import PlanarFrame, planes_to_rgb
+from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
+
+
+@dataclass(frozen=True)
+class RgbFrame:
+    """One decoded frame as uint8 [H, W, 3] RGB; ``pts`` counts the source's time base."""
+
+    index: int
+    pts: int
+    rgb: npt.NDArray[np.uint8]
+
+
+class FrameReader:
+    """Frames of one source, once, in order; use it as a context manager or close it.
+
+    ``decoder`` is "decord" or "PyAV"; ``reason`` says in a phrase why it was taken.
+    """
+
+    def __init__(self, decoder: str, reason: str, frames: Generator[RgbFrame, None, None]) -> None:
+        self.decoder = decoder
+        self.reason = reason
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[RgbFrame]:
+        return self._frames
+
+    def close(self) -> None:
+        """Free the decoder and the file; safe to call twice."""
+        self._frames.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_reader(source: SourceInfo, decoder: Literal["auto", "decord", "pyav"] = "auto") -> FrameReader:
+    """The reader for this source.
+
+    ``auto`` takes decord where it is installed and reads this material as PyAV does (8-bit 4:2:0, upright,
+    progressive, square pixels, every frame shown), else PyAV.
+
+    Raises:
+        VideoError: if ``decoder`` is "decord" and decord cannot read this source faithfully.
+    """
+    if decoder == "pyav":
+        return FrameReader("PyAV", "asked for", _rgb_by_pyav(source))
+    handle, obstacle = _open_decord(source)
+    if handle is not None:
+        return FrameReader("decord", "plain 8-bit 4:2:0", _rgb_by_decord(source, handle))
+    if decoder == "decord":
+        raise VideoError(
+            f"decord cannot read {source.path} faithfully: {obstacle}. Expected plain 8-bit 4:2:0 material; "
+            f"use the decoder 'auto' or 'pyav'."
+        )
+    return FrameReader("PyAV", obstacle, _rgb_by_pyav(source))
+
+
+def read_planes(source: SourceInfo) -> Generator[PlanarFrame, None, None]:
+    """Every frame in the source's own samples, by PyAV. Closing the generator closes the file.
+
+    Raises:
+        VideoError: at the first frame that is damaged or is not the one that was probed.
+    """
+    with closing(_decoded(source)) as frames:
+        for index, frame in enumerate(frames):
+            planes = frame_planes(frame, source.color)
+            yield PlanarFrame(index, source.pts[index], planes, int(frame.duration or 0))
+
+
+def _rgb_by_pyav(source: SourceInfo) -> Generator[RgbFrame, None, None]:
+    """RGB from the source's own planes, with the colour matrix and range that it states."""
+    with closing(read_planes(source)) as frames:
+        for frame in frames:
+            yield RgbFrame(frame.index, frame.pts, planes_to_rgb(frame.planes, source.color))
+
+
+def _rgb_by_decord(source: SourceInfo, handle: Any) -> Generator[RgbFrame, None, None]:
+    """RGB from decord, strictly front to back: on open groups its random access gives wrong frames."""
+    decord = import_module("decord")
+    for index, pts in enumerate(source.pts):
+        try:
+            rgb = handle.next().asnumpy()
+        except (decord.DECORDError, StopIteration) as error:
+            raise _damaged(source, index, "decord stops there") from error
+        yield RgbFrame(index, pts, rgb)
+
+
+def _open_decord(source: SourceInfo) -> tuple[Any, str]:
+    """decord's reader and '', or None and why PyAV is to read this source."""
+    obstacle = _unfit_for_decord(source)
+    if obstacle:
+        return None, obstacle
+    try:
+        decord = import_module("decord")
+    except (ImportError, OSError, RuntimeError):
+        return None, "decord does not load"
+    try:
+        handle = decord.VideoReader(str(source.path))
+        start_s = float(handle.get_frame_timestamp(0)[0])
+    except (decord.DECORDError, RuntimeError):
+        return None, "decord does not open it"
+    if len(handle) != source.frames:
+        return None, f"decord counts {len(handle)} frames, PyAV {source.frames}"
+    if start_s < 0:
+        return None, f"decord starts {-start_s:.2f} s before the first shown frame"
+    return handle, ""
+
+
+def _unfit_for_decord(source: SourceInfo) -> str:
+    """Why this source is not plain enough for decord, or ''."""
+    height = source.size_hw[0]
+    obstacles = {
+        "decord is not installed": find_spec("decord") is None,
+        f"edit list drops {source.skipped} frames": source.skipped > 0,
+        f"{source.pix_fmt} is not 8-bit 4:2:0": source.pix_fmt not in ("yuv420p", "yuvj420p"),
+        f"rotated by {source.rotation} degrees": bool(source.display_matrix),
+        "interlaced": source.interlaced,
+        f"pixel aspect {source.sample_aspect}": source.sample_aspect != 1,
+        # Measured: on MPEG-TS decord gives other frames, on AVI impossible times.
+        f"{source.container} container": source.container not in INDEXED_FORMATS,
+        # decord would read it as BT.601.
+        f"{height} lines without a stated colour matrix": source.tags.matrix == UNTAGGED
+        and source.color.matrix != "bt601",
+    }
+    return next((why for why, applies in obstacles.items() if applies), "")
+
+
+def _decoded(source: SourceInfo) -> Generator[Any, None, None]:
+    """PyAV frames, each checked against the probe."""
+    with opened(source.path) as container:
+        stream = video_stream(container, source.path)
+        stream.thread_type = "AUTO"
+        index = 0
+        frames = container.decode(stream)
+        while True:
+            try:
+                frame = next(frames, None)
+            except av.error.FFmpegError as error:
+                raise _damaged(source, index, str(error.strerror)) from error
+            if frame is None:
+                break
+            _check_frame(source, index, frame)
+            yield frame
+            index += 1
+    if index != source.frames:
+        raise _damaged(source, index, "the file ends there")
+
+
+def _check_frame(source: SourceInfo, index: int, frame: Any) -> None:
+    if frame.is_corrupt:
+        raise _damaged(source, index, "the decoder flags it as corrupt")
+    if index >= source.frames or frame.pts != source.pts[index]:
+        expected = source.pts[index] if index < source.frames else "the end"
+        raise _damaged(source, index, f"its timestamp is {frame.pts}, the file's index says {expected}")
+    if (frame.height, frame.width) != source.size_hw or frame.format.name != source.pix_fmt:
+        raise VideoError(
+            f"{source.path} changes from {source.size_hw} {source.pix_fmt} to {(frame.height, frame.width)} "
+            f"{frame.format.name} at frame {index} (height, width). Expected one form throughout; split it."
+        )
+
+
+def _damaged(source: SourceInfo, index: int, why: str) -> VideoError:
+    at_s = float((source.pts[min(index, source.frames - 1)] - source.pts[0]) * Fraction(source.time_base))
+    return VideoError(
+        f"{source.path} is damaged at frame {index} of {source.frames} ({at_s:.2f} s): {why}; {index} frames "
+        f"come before. Get a good copy or keep the part before: ffmpeg -i IN -t {at_s:.3f} -c copy OUT.mkv"
+    )
