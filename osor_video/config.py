@@ -62,16 +62,51 @@ class BackgroundConfig(_Stage):
 
     reach_frames: int = Field(default=48, ge=1)
     """How many frames back and ahead may be borrowed from; memory grows with it."""
-    step_frames: int = Field(default=2, ge=1)
+    step_frames: int = Field(default=3, ge=1)
     """Every how many frames one is kept to borrow from."""
-    samples: int = Field(default=5, ge=1)
+    samples: int = Field(default=9, ge=1)
     """Samples wanted for each hidden pixel before no further frame is asked."""
-    max_frames: int = Field(default=8, ge=1)
+    max_frames: int = Field(default=12, ge=1)
     """Frames asked at most for one frame; cost grows with it."""
     first_frames: int = Field(default=4, ge=1)
     """Frames asked for the first guess at the start of a shot."""
     margin: float = Field(default=0.35, ge=0, le=2)
     """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found there."""
+
+
+class EffectsConfig(_Stage):
+    """Finding the object's shadow and reflection."""
+
+    threshold: float = Field(default=0.12, gt=0)
+    """Change of log luminance against the plate from which a pixel counts as shaded or mirrored."""
+    ceiling: float = Field(default=1.2, gt=0)
+    """Change beyond which it is another object, not an effect, and stays."""
+
+
+class RemovalConfig(_Stage):
+    """The one-step diffusion model."""
+
+    model: Path | None = None
+    """Folder of an OSOR model; the bundled compact one when not given."""
+    raster_px: int = Field(default=256, ge=64, le=2048)
+    """Longer side of the crop as the model sees it; larger crops are shrunk by a whole factor."""
+    context: float = Field(default=0.5, ge=0, le=4)
+    """Surroundings shown to the model, as a share of the hole's longer side."""
+    batch: int = Field(default=1, ge=1)
+    """Frames the network sees together; worth raising on a GPU."""
+    latent_warp: float = Field(default=0.8, ge=0, le=1)
+    """Share of the carried latent in the hole; 0 makes every frame anew."""
+    anchor_frames: int = Field(default=12, ge=1)
+    """Frames after which the carried latent starts anew from the fused one."""
+
+
+class CompositeConfig(_Stage):
+    """Joining fill and frame."""
+
+    feather: float = Field(default=0.008, ge=0, le=0.1)
+    """Softness of the hole's edge, as a share of the frame's height."""
+    trust: float = Field(default=0.5, gt=0, le=1)
+    """Plate confidence from which its real pixels are preferred to generated ones."""
 
 
 class EncodeConfig(_Stage):
@@ -92,6 +127,14 @@ class Config(_Stage):
     flow: FlowConfig = FlowConfig()
     mask: MaskConfig = MaskConfig()
     background: BackgroundConfig = BackgroundConfig()
+    effects: EffectsConfig = EffectsConfig()
+    removal: RemovalConfig = RemovalConfig()
+    composite: CompositeConfig = CompositeConfig()
     encode: EncodeConfig = EncodeConfig()
+    fill: Literal["auto", "diffusion", "plate"] = "auto"
+    """auto: real pixels of the shot where it has them, generated ones elsewhere; diffusion: generated ones only; plate: real ones only,
+    the rest interpolated."""
+    window_frames: int = Field(default=16, ge=1)
+    """Frames in work at a time; changes memory, never the result."""
     seed: int = Field(default=0, ge=0)
     """Seed of the noise tile; the same seed gives the same bytes."""

@@ -3,13 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from osor_video.errors import MaskError
 from osor_video.tensors import Mask
+
+class Seed(Protocol):
+    """What the user marked in the first frame, whichever way."""
+
+    def mask(self, size_hw: tuple[int, int]) -> Mask:
+        """The mask for a shown frame of ``size_hw``; MaskError where it does not fit."""
+
+
+@dataclass(frozen=True)
+class PictureSeed:
+    """A mask picture: white = remove."""
+
+    path: Path
+
+    def mask(self, size_hw: tuple[int, int]) -> Mask:
+        """See ``load_mask``."""
+        return load_mask(self.path, size_hw)
+
+
+@dataclass(frozen=True)
+class BoxSeed:
+    """A rectangle x, y, width, height in pixels."""
+
+    xywh: tuple[int, int, int, int]
+
+    def mask(self, size_hw: tuple[int, int]) -> Mask:
+        """See ``box_mask``."""
+        return box_mask(self.xywh, size_hw)
+
+
+@dataclass(frozen=True)
+class PolygonSeed:
+    """Corners (x, y) in pixels."""
+
+    corners_xy: tuple[tuple[int, int], ...]
+
+    def mask(self, size_hw: tuple[int, int]) -> Mask:
+        """See ``polygon_mask``."""
+        return polygon_mask(self.corners_xy, size_hw)
+
+
+@dataclass(frozen=True)
+class ArraySeed:
+    """A mask already in memory: bool [H, W] of the shown frame's size."""
+
+    array: Mask
+
+    def mask(self, size_hw: tuple[int, int]) -> Mask:
+        """The array; MaskError for another size, an empty or an all-covering one."""
+        if self.array.shape != size_hw:
+            raise MaskError(f"The mask array is {self.array.shape}, the clip is {size_hw} (height, width).")
+        return check_mask(self.array.astype(bool), "the array")
+
 
 MAX_COVERAGE = 0.95
 """A mask over more of the frame than this leaves nothing to fill from."""

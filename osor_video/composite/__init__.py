@@ -1,0 +1,1 @@
+"""Fill and frame joined: what is replaced, with what, and how softly."""

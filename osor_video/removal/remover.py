@@ -1,0 +1,134 @@
+"""One OSOR step a frame on a steady crop, with the clean latent carried along the shot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from osor_video.config import RemovalConfig
+from osor_video.removal.carry import Carry, fuse
+from osor_video.removal.crop import Crop
+from osor_video.removal.model import OsorModel
+from osor_video.removal.step import blend, latent_mask, noise_tile
+from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
+
+
+@dataclass(frozen=True)
+class RemovalInput:
+    """One frame for the remover. ``flow_back`` [H', W', 2] is the completed background flow to the frame before,
+
+    in pixels of the frame, on a grid of any size over it; None at the start of a shot.
+    """
+
+    rgb: Picture
+    hole: Mask
+    crop: Crop
+    flow_back: FloatMap | None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The model's answer on the whole frame: ``rgb`` float32 [H, W, 3] and ``alpha`` [H, W], zero outside the crop."""
+
+    rgb: FloatMap
+    alpha: FloatMap
+
+
+@dataclass(frozen=True)
+class RemoverState:
+    """What passes from one frame of a shot to the next."""
+
+    carry: Carry
+    alpha_logit: Tensor
+    crop: Crop
+
+
+class OneStepRemover:
+    """Runs the model over the frames of a shot, in order."""
+
+    def __init__(self, model: OsorModel, config: RemovalConfig, seed: int) -> None:
+        self._model = model
+        self._config = config
+        self._seed = seed
+
+    @property
+    def model(self) -> OsorModel:
+        """The model in use."""
+        return self._model
+
+    @torch.inference_mode()
+    def remove(
+        self, frames: Sequence[RemovalInput], state: RemoverState | None
+    ) -> tuple[list[Removal], RemoverState | None]:
+        """Remove the object from a batch of neighbouring frames.
+
+        The network sees the frames together; the carried latent then passes through them one by one. Returns the answers and the
+        state for the next batch of the shot.
+        """
+        if not frames:
+            return [], state
+        z = self._model.encode(torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames]))
+        masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
+        m = latent_mask(masks, self._model.record.stride).to(z.device)
+        eps = noise_tile(self._seed, z.shape[1], (z.shape[2], z.shape[3])).to(z.device)
+        prediction = self._model.predict(z, m, eps)
+        fused, logits = [], []
+        for index, frame in enumerate(frames):
+            one = slice(index, index + 1)
+            z0, logit, state = self._advance(frame, prediction.z0[one], prediction.alpha_logit[one], m[one], state)
+            fused.append(z0)
+            logits.append(logit)
+        logit = torch.cat(logits)
+        decoded = self._model.decode(blend(torch.cat(fused), z, _cover(logit, m)))
+        return [
+            self._answer(frame, decoded[index], logit[index]) for index, frame in enumerate(frames)
+        ], state
+
+    def _advance(
+        self, frame: RemovalInput, z0: Tensor, logit: Tensor, m: Tensor, state: RemoverState | None
+    ) -> tuple[Tensor, Tensor, RemoverState]:
+        """Fuse one frame with what is carried to it: latent and alpha logit."""
+        carry = None
+        if state is not None and frame.flow_back is not None and state.crop.size_hw == frame.crop.size_hw:
+            flow = cell_flow(frame.flow_back, frame.crop, state.crop, frame.rgb.shape[:2]).to(z0.device)
+            carry = state.carry.moved(flow)
+            region = torch.maximum(logit.sigmoid(), m)
+            z0 = fuse(z0, carry, region, self._config.latent_warp)
+        if carry is None or carry.age >= self._config.anchor_frames:
+            carry = Carry.anchor(z0)
+        return z0, logit, RemoverState(carry, logit, frame.crop)
+
+    def _answer(self, frame: RemovalInput, decoded: Tensor, logit: Tensor) -> Removal:
+        """The model's raster back on the frame."""
+        size_hw = (frame.rgb.shape[0], frame.rgb.shape[1])
+        rgb = np.ascontiguousarray(decoded.permute(1, 2, 0).cpu().numpy())
+        alpha = F.interpolate(logit[None].sigmoid(), size=frame.crop.raster_hw, mode="bilinear", align_corners=False)
+        return Removal(
+            frame.crop.paste(rgb, size_hw), np.clip(frame.crop.paste(alpha[0, 0].cpu().numpy(), size_hw), 0, 1)
+        )
+
+
+def _cover(logit: Tensor, m: Tensor) -> Tensor:
+    """Alpha logit of alpha ∪ mask: where the user's mask is, the fill counts in full."""
+    return torch.where(m > 0, torch.full_like(logit, 20.0), logit)
+
+
+def cell_flow(flow_back: FloatMap, crop: Crop, last: Crop, size_hw: tuple[int, int]) -> Tensor:
+    """Background flow on the crop's latent grid, in cells, [1, 2, h, w]; a moved crop is part of the motion.
+
+    ``flow_back`` [H', W', 2] covers the frame ``size_hw`` on any grid, its values are in pixels of the frame.
+    """
+    cell = 8 / crop.scale
+    rows, columns = (side // 8 for side in crop.raster_hw)
+    xs = (crop.left + (np.arange(columns) + 0.5) * cell) * flow_back.shape[1] / size_hw[1] - 0.5
+    ys = (crop.top + (np.arange(rows) + 0.5) * cell) * flow_back.shape[0] / size_hw[0] - 0.5
+    grid = np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32)
+    pixels = cv2.remap(flow_back, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    shift = np.array([crop.left - last.left, crop.top - last.top], np.float32)
+    return torch.from_numpy((pixels + shift) / np.float32(cell)).permute(2, 0, 1)[None].contiguous()

@@ -1,0 +1,93 @@
+"""What a run did, in figures: written as JSON with ``--report``, told in a few lines at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told about every finished frame of a stage."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """``done`` of ``total`` frames of ``stage`` are finished."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """A Progress that tells nobody."""
+
+
+class Stopwatch:
+    """Seconds spent in each named stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time inside the with-block to ``name``."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One finished removal. ``seconds`` are per stage; shares lie in [0, 1]; ``peak_memory_mb`` is the process's."""
+
+    source: str
+    output: str
+    frames: int
+    size_hw: tuple[int, int]
+    wall_s: float
+    seconds: dict[str, float]
+    decoder: str
+    flow: str
+    model: str
+    fill: str
+    borrowed: float
+    """Share of the hole filled with real pixels of the shot, mean over frames with a hole."""
+    replaced: float
+    """Share of all pixels that were replaced, effects included."""
+    mask_scores: list[float]
+    """How sure the tracker is of each frame's mask."""
+    cuts: list[int]
+    """Frames that begin a new shot; nothing is removed after the first one."""
+    notes: list[str] = field(default_factory=list)
+    peak_memory_mb: float | None = None
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames over wall time, loading of the networks left out of neither."""
+        return self.frames / max(self.wall_s, 1e-9)
+
+    def doubtful(self, below: float = 0.6) -> list[int]:
+        """Frames whose mask scores under ``below``."""
+        return [index for index, score in enumerate(self.mask_scores) if score < below]
+
+    def to_json(self) -> str:
+        """All fields and the derived ones, indented."""
+        values = asdict(self) | {"frames_per_s": round(self.frames_per_s, 3), "doubtful_frames": self.doubtful()}
+        return json.dumps(values, indent=2)
+
+    def write(self, path: Path) -> None:
+        """Write the JSON to ``path``."""
+        path.write_text(self.to_json() + "\n", encoding="utf-8")
+
+
+def peak_memory_mb() -> float | None:
+    """Largest resident size of this process so far in MiB; None where the system does not tell (Windows)."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415  (absent on Windows)
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
