@@ -1,0 +1,1 @@
+"""One OSOR step: the maths, and the model that owns the weights."""

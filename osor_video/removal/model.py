@@ -1,0 +1,204 @@
+"""A model folder and the networks in it; the only file that knows diffusers.
+
+A folder has diffusers' layout: ``model.json`` (the record), ``vae/``, ``unet/`` and ``scheduler/``.
+
+Convention: latents ``z`` are float32 [B, C, h, w], already scaled; pictures float32 [B, 3, H, W] in [0, 1].
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from osor_video.errors import WeightsError
+from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
+from osor_video.removal.step import add_noise, predict_x0
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+SCHEDULER_FILE = "scheduler/scheduler_config.json"
+NETWORKS = ("vae", "unet")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one step says of a frame: ``z0`` [B, C, h, w] and ``alpha_logit`` [B, 1, h, w]."""
+
+    z0: Tensor
+    alpha_logit: Tensor
+
+
+class OsorModel:
+    """The autoencoder and the one-step backbone of one model folder, ready for inference."""
+
+    def __init__(
+        self, record: ModelRecord, vae: Any, unet: Any, scheduler: Any, device: torch.device
+    ) -> None:
+        self.record = record
+        self.device = device
+        self.abar = float(scheduler.alphas_cumprod[record.timestep])
+        self._vae = _ready(vae, device)
+        self._unet = _ready(unet, device)
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
+        """Load a model folder; WeightsError names the file that is missing, damaged or does not fit."""
+        record = ModelRecord.read(folder)
+        record.check_files(folder)
+        vae = _load_network(AutoencoderKL, folder / "vae")
+        unet = _load_network(UNet2DModel, folder / "unet")
+        scheduler = DDPMScheduler.from_config(_read_json(folder / SCHEDULER_FILE))
+        _check_fit(record, vae, unet, scheduler)
+        return cls(record, vae, unet, scheduler, torch.device(device))
+
+    @torch.inference_mode()
+    def encode(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] in [0, 1] -> the posterior's mode, scaled; never a random sample."""
+        self._check_sides(image)
+        pixels = image.to(self.device, torch.float32, memory_format=torch.channels_last)
+        mode = self._vae.encode(pixels * 2 - 1).latent_dist.mode()
+        return (mode - self.record.latent_shift) * self.record.latent_scale
+
+    @torch.inference_mode()
+    def decode(self, z: Tensor) -> Tensor:
+        """Scaled latents [B, C, h, w] -> [B, 3, 8h, 8w] in [0, 1]."""
+        mode = z.to(self.device, torch.float32) / self.record.latent_scale + self.record.latent_shift
+        pixels = self._vae.decode(mode.contiguous(memory_format=torch.channels_last)).sample
+        return (pixels * 0.5 + 0.5).clamp(0, 1)
+
+    @torch.inference_mode()
+    def predict(self, z: Tensor, mask_latent: Tensor, eps: Tensor) -> Prediction:
+        """One OSOR step: noise ``z``, run the backbone once on ``[z_t, mask, z]``, read off z0 and alpha.
+
+        ``mask_latent`` [B, 1, h, w] of zeros and ones; ``eps`` unit normal, of the shape of ``z`` or one tile
+        [1, C, h, w] for all.
+        """
+        z, mask_latent, eps = (tensor.to(self.device, torch.float32) for tensor in (z, mask_latent, eps))
+        z_t = add_noise(z, eps, self.abar)
+        out = self._backbone(torch.cat([z_t, mask_latent, z], dim=1))
+        channels = self.record.latent_channels
+        z0 = predict_x0(z_t, out[:, :channels], self.abar, self.record.prediction_type)
+        return Prediction(z0, out[:, channels : channels + 1])
+
+    def _backbone(self, inputs: Tensor) -> Tensor:
+        """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between model kinds."""
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        out: Tensor = self._unet(inputs, self.record.timestep).sample
+        return out
+
+    def _check_sides(self, image: Tensor) -> None:
+        multiple = self.record.multiple_px
+        if image.ndim != 4 or image.shape[1] != 3 or any(side % multiple for side in image.shape[-2:]):
+            raise ValueError(
+                f"expected [B, 3, H, W] with sides in multiples of {multiple}, got {tuple(image.shape)}"
+            )
+
+
+def bundled_model_path() -> Path:
+    """Folder of the compact model that comes with the package."""
+    return Path(__file__).parent / "weights" / "compact"
+
+
+def build_autoencoder(architecture: Architecture) -> Any:
+    """A fresh compact autoencoder; its random weights come from torch's global generator."""
+    levels = len(architecture.autoencoder_channels)
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=architecture.autoencoder_channels,
+        layers_per_block=architecture.autoencoder_layers,
+        latent_channels=architecture.latent_channels,
+        norm_num_groups=architecture.autoencoder_norm_groups,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+    )
+
+
+def build_unet(architecture: Architecture) -> Any:
+    """A fresh compact UNet with attention at its two lowest levels; weights from torch's global generator."""
+    plain = len(architecture.unet_channels) - 2
+    return UNet2DModel(
+        in_channels=2 * architecture.latent_channels + 1,
+        out_channels=architecture.latent_channels + 1,
+        layers_per_block=architecture.unet_layers,
+        block_out_channels=architecture.unet_channels,
+        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * 2,
+        up_block_types=("AttnUpBlock2D",) * 2 + ("UpBlock2D",) * plain,
+        attention_head_dim=architecture.unet_head_dim,
+        norm_num_groups=architecture.unet_norm_groups,
+    )
+
+
+def build_scheduler(prediction_type: PredictionType) -> Any:
+    """SDXL's schedule of 1000 steps, shared by the compact model: sqrt(beta) linear, .00085 to .012."""
+    return DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction_type
+    )
+
+
+def save_model(
+    folder: Path, record: ModelRecord, vae: Any, unet: Any, dtype: torch.dtype = torch.float32
+) -> ModelRecord:
+    """Write a model folder with weights in ``dtype``; returns the record completed with the files' sha256."""
+    for name, network in zip(NETWORKS, (vae, unet), strict=True):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        weights = {key: value.detach().to(dtype).contiguous() for key, value in network.state_dict().items()}
+        save_file(weights, folder / name / WEIGHTS_FILE)
+        network.save_config(folder / name)
+    build_scheduler(record.prediction_type).save_config(folder / "scheduler")
+    names = [f"{name}/{file}" for name in NETWORKS for file in (CONFIG_FILE, WEIGHTS_FILE)] + [SCHEDULER_FILE]
+    complete = record.model_copy(update={"files": {name: sha256_of(folder / name) for name in names}})
+    complete.write(folder)
+    return complete
+
+
+def _ready(network: nn.Module, device: torch.device) -> nn.Module:
+    return network.to(device, torch.float32, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def _load_network(kind: Any, folder: Path) -> Any:
+    """Build from ``config.json`` and fill with exactly the weights of the file, widened to float32."""
+    network = kind.from_config(_read_json(folder / CONFIG_FILE))
+    path = folder / WEIGHTS_FILE
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        network.load_state_dict(weights, strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} does not hold the weights that its {CONFIG_FILE} describes: {error}"
+        ) from error
+    return network
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is missing or unreadable. Fetch the model folder again.") from error
+    return values
+
+
+def _check_fit(record: ModelRecord, vae: Any, unet: Any, scheduler: Any) -> None:
+    channels = record.latent_channels
+    facts = {
+        "latent channels of vae/": (vae.config.latent_channels, channels),
+        "input channels of unet/": (unet.config.in_channels, 2 * channels + 1),
+        "output channels of unet/": (unet.config.out_channels, channels + 1),
+        "stride of vae/": (2 ** (len(vae.config.block_out_channels) - 1), record.stride),
+        "prediction type of scheduler/": (scheduler.config.prediction_type, record.prediction_type),
+    }
+    for what, (found, expected) in facts.items():
+        if found != expected:
+            raise WeightsError(
+                f"The parts of model {record.name!r} do not fit: {what} is {found}, not {expected}."
+            )

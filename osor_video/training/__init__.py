@@ -1,0 +1,1 @@
+"""Making the compact model: pairs, losses, loops and export. The library never imports this package."""
