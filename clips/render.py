@@ -59,7 +59,7 @@ def start(variant: str, workers: int) -> None:
         drjit.eval(mi.Float(1.0) + mi.Float(1.0))
     except (RuntimeError, ImportError, AttributeError) as error:
         raise RenderError(
-            f"the variant {variant} does not start: {error}. Install LLVM (for example libllvm19) and let "
+            f"the variant {variant} does not start ({error}). Install LLVM (for example libllvm19) and let "
             "DRJIT_LIBLLVM_PATH name its library, or pass --variant scalar_rgb (slow)."
         ) from error
     if workers:
@@ -213,10 +213,14 @@ def main() -> None:
     parser.add_argument("--variant", default="llvm_ad_rgb", help="Mitsuba variant")
     parser.add_argument("--keep", type=Path, help="folder that keeps linear frames, so that a run can go on")
     options = parser.parse_args()
+    specs = [chosen(name, options.frames) for name in options.names]
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    start(options.variant, options.workers)
-    for name in options.names:
-        make_clip(chosen(name, options.frames), Job(options.spp, options.crf, options.out, options.keep))
+    try:
+        start(options.variant, options.workers)
+    except RenderError as error:
+        raise SystemExit(str(error)) from error
+    for spec in specs:
+        make_clip(spec, Job(options.spp, options.crf, options.out, options.keep))
 
 
 if __name__ == "__main__":

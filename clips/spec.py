@@ -98,6 +98,10 @@ def random_spec(seed: int, size_hw: tuple[int, int] = (256, 448), frames: int = 
         r, g, b = (round(float(value), 3) for value in rng.uniform(low, high, 3))
         return r, g, b
 
+    def muted(low: float, high: float) -> Colour:
+        r, g, b = (round(float(v), 3) for v in rng.uniform(low, high) + rng.uniform(-0.09, 0.09, 3))
+        return r, g, b
+
     camera_kind: CameraKind = pick("still", "pan", "dolly", "handheld")
     indoors = bool(rng.random() < 0.5)
     rightwards = bool(rng.random() < 0.5)
@@ -119,13 +123,14 @@ def random_spec(seed: int, size_hw: tuple[int, int] = (256, 448), frames: int = 
             float(rng.uniform(0.8, 1.8)),
             float(rng.uniform(0.3, 1.1)),
         ),
-        exposure=float(rng.uniform(0.8, 1.25)),
+        exposure=float(rng.uniform(0.8, 1.2)) * (1.6 if indoors else 1.2),
         floor=pick("tiles", "planks") if indoors else pick("paving", "grass", "planks"),
-        floor_colour=colour(0.35, 0.7),
-        gloss=float(rng.uniform(0.2, 0.6)) if rng.random() < (0.8 if indoors else 0.2) else 0.0,
+        floor_colour=muted(0.35, 0.7),
+        # Indoors only: a mirror in the sun throws the sun on the wall, which few samples do not resolve.
+        gloss=float(rng.uniform(0.2, 0.65)) if indoors and rng.random() < 0.85 else 0.0,
         roughness=float(rng.uniform(0.01, 0.12)),
         wall=pick("plaster", "planks", "tiles") if indoors else pick("brick", "planks", "plaster"),
-        wall_colour=colour(0.3, 0.8),
+        wall_colour=muted(0.35, 0.75),
         wall_z=float(rng.uniform(-3.4, -2.2)),
         wall_height=4.0 if indoors else float(rng.uniform(1.5, 2.6)),
         props=int(rng.integers(2, 6)),
@@ -134,9 +139,9 @@ def random_spec(seed: int, size_hw: tuple[int, int] = (256, 448), frames: int = 
         speed=float(rng.uniform(1.3, 1.8)),
         height=float(rng.uniform(1.55, 1.9)),
         shirt=colour(0.1, 0.85),
-        trousers=colour(0.1, 0.5),
+        trousers=muted(0.12, 0.5),
         skin=pick((0.86, 0.67, 0.55), (0.74, 0.53, 0.40), (0.50, 0.33, 0.24), (0.33, 0.21, 0.15)),
-        hair=colour(0.05, 0.35),
-        shoes=colour(0.05, 0.5),
+        hair=muted(0.1, 0.4),
+        shoes=muted(0.12, 0.5),
         pack=colour(0.1, 0.8),
     )
