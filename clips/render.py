@@ -1,8 +1,8 @@
 """Render the clips of this folder: a shot, its true clean plate, the true object masks, and a sound.
 
-Command, hardware, time:
-    python clips/render.py walk mirror --out clips --spp 36
-    TIMING
+Commands, and seconds a frame (shot, plate and mask together) on two CPU cores shared with other work:
+    python clips/render.py walk --spp 25 --crf 17        # 40 frames, 16 s a frame, 8 s at best
+    python clips/render.py mirror --spp 36 --crf 17      # 38 frames, 24 s a frame, 15 s at best
 
 Each NAME gives `NAME.mp4` (H.264 and AAC), `NAME_clean.mp4` (the plate: the same frames without the figure),
 `NAME_mask.mkv` (FFV1, white = object, no shadow) and `NAME_first.png` (the mask of frame 0). Shot and plate
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("clips"), help="folder of the results")
     parser.add_argument("--frames", type=int, help="render only the first so many frames")
     parser.add_argument("--spp", type=int, default=36, help="light samples per pixel")
-    parser.add_argument("--crf", type=int, default=20, help="H.264 quality, lower is better")
+    parser.add_argument("--crf", type=int, default=17, help="H.264 quality, lower is better")
     parser.add_argument("--workers", type=int, default=0, help="threads, 0 for all cores")
     parser.add_argument("--variant", default="llvm_ad_rgb", help="Mitsuba variant")
     parser.add_argument("--keep", type=Path, help="folder that keeps linear frames, so that a run can go on")
