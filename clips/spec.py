@@ -111,7 +111,7 @@ def random_spec(seed: int, size_hw: tuple[int, int] = (256, 448), frames: int = 
         size_hw=size_hw,
         frames=frames,
         camera=camera_kind,
-        camera_at=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(1.3, 2.6)), float(rng.uniform(6.4, 7.8))),
+        camera_at=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(1.3, 2.6)), float(rng.uniform(7.0, 8.0))),
         look_at=(0.0, float(rng.uniform(0.6, 0.9)), 0.0),
         fov_deg=float(rng.uniform(38.0, 44.0)),
         travel=float(rng.uniform(0.5, 2.0)) * (1.0 if camera_kind == "pan" else 0.25),
