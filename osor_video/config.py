@@ -43,8 +43,8 @@ class FlowConfig(_Stage):
 class MaskConfig(_Stage):
     """Carrying the mask of the first frame through the clip."""
 
-    height_px: int = Field(default=384, ge=128, le=2160)
-    """Working height of the features that recognise the object; a cell of theirs is 8 px of it."""
+    object_cells: float = Field(default=14, ge=4, le=64)
+    """Side, in feature cells, that the object of the first frame gets (square root of its area); cost grows with its square."""
     first_reach_cells: int = Field(default=14, ge=1)
     """How far from its place in the first frame a part of the object is looked for."""
     recent_reach_cells: int = Field(default=8, ge=1)
@@ -53,6 +53,8 @@ class MaskConfig(_Stage):
     """Recent frames that are remembered beside the first."""
     flow_weight: float = Field(default=0.15, ge=0)
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
+    snap_share: float = Field(default=0.5, ge=0, le=1)
+    """How far the mask's edge as drawn on the picture, rather than the softer label, is what is remembered of a frame."""
     grow: float = Field(default=0.016, ge=0, le=0.2)
     """Widening of the hole beyond the mask, as a share of the frame's height."""
 

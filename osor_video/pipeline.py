@@ -80,7 +80,7 @@ class VideoRemover:
                     writer.write(restored.frame)
                 if restored.fill is not None:
                     borrowed.append(restored.fill.borrowed)
-                    replaced += float(restored.fill.alpha.mean())
+                    replaced += float(restored.fill.alpha.sum())
                 progress("remove", done, source.frames)
         return RunReport(
             source=str(path),
@@ -94,7 +94,7 @@ class VideoRemover:
             model=self.remover.model.record.name,
             fill=self.config.fill,
             borrowed=float(np.mean(borrowed)) if borrowed else 0.0,
-            replaced=replaced / source.frames,
+            replaced=replaced / (source.frames * source.size_hw[0] * source.size_hw[1]),
             mask_scores=[round(note.score, 4) for note in clip.notes],
             cuts=[i for i in range(1, source.frames) if clip.notes[i].shot != clip.notes[i - 1].shot],
             notes=[*([source.note] if source.note else []), *writer.notes],

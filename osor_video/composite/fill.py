@@ -23,7 +23,7 @@ MODEL_ALPHA = 0.5
 
 @dataclass(frozen=True)
 class Fill:
-    """What to lay over one frame: ``rgb`` float32 [H, W, 3] in [0, 1], ``alpha`` [H, W], and the even ``box`` that holds it all.
+    """What to lay over one frame, on the even ``box`` that holds it all: ``rgb`` float32 [h, w, 3], ``alpha`` [h, w].
 
     ``borrowed`` is the share of the hole that real pixels of the shot fill.
     """
@@ -60,9 +60,7 @@ def make_fill(
     # A soft seam inside the hole between borrowed and generated pixels.
     seam = cv2.GaussianBlur(trusted, (0, 0), 1.5) * trusted
     joined = seam[..., None] * real + (1 - seam[..., None]) * filled
-    rgb = np.zeros(picture.shape, np.float32)
-    rgb[area] = np.clip(joined, 0, 1)
-    return Fill(rgb, alpha, box, float(trusted[hole[area]].mean()))
+    return Fill(np.clip(joined, 0, 1), alpha[area], box, float(trusted[hole[area]].mean()))
 
 
 def join_alpha(hole: Mask, effects: FloatMap | None, model: FloatMap | None, config: CompositeConfig) -> FloatMap:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,28 +18,35 @@ TEMPERATURE = 0.03
 
 @dataclass(frozen=True)
 class Remembered:
-    """A frame in memory: ``features`` [C, h, w], ``label`` [h, w] in [0, 1], and how far (cells) a match may lie."""
+    """A frame in memory: ``features`` [C, h, w], ``label`` [h, w] in [0, 1], and how far (cells) a match may lie.
+
+    ``origin`` (row, column) is the place of its first cell on the whole frame's grid: only the object's surroundings are kept.
+    """
 
     features: Tensor
     label: Tensor
+    origin: tuple[int, int]
     reach_cells: int
 
 
 @torch.inference_mode()
-def recall(features: Tensor, where: Tensor, memory: list[Remembered]) -> tuple[Tensor, Tensor]:
-    """Label and similarity of the cells ``where`` (bool [h, w]) of a frame with ``features`` [C, h, w].
+def recall(
+    features: Tensor, origin: tuple[int, int], where: Tensor, memory: list[Remembered]
+) -> tuple[Tensor, Tensor]:
+    """Label and similarity of the cells ``where`` (bool [h, w]) of a view with ``features`` [C, h, w] at ``origin``.
 
-    Returns two maps [h, w]: the label in [0, 1] (0 outside ``where``) and the best cosine similarity (1 outside).
+    Returns two maps [h, w]: the label in [0, 1] (0 outside ``where`` and where nothing is in reach) and the best cosine similarity
+    (1 outside).
     """
     label, similarity = torch.zeros_like(where, dtype=torch.float32), torch.ones(where.shape)
     ys, xs = torch.nonzero(where, as_tuple=True)
     if not len(ys):
         return label, similarity
     queries = features[:, ys, xs].T
-    found = [_matches(queries, ys, xs, frame) for frame in memory]
+    found = [_matches(queries, ys + origin[0], xs + origin[1], frame) for frame in memory]
     scores = torch.cat([score for score, _ in found], dim=1)
     labels = torch.cat([value for _, value in found], dim=1)
-    best, order = scores.topk(TOP_K, dim=1)
+    best, order = scores.topk(min(TOP_K, scores.shape[1]), dim=1)
     weights = torch.softmax(best / TEMPERATURE, dim=1)
     label[ys, xs] = (weights * labels.gather(1, order)).sum(1)
     similarity[ys, xs] = best[:, 0]
@@ -48,13 +56,16 @@ def recall(features: Tensor, where: Tensor, memory: list[Remembered]) -> tuple[T
 def _matches(queries: Tensor, ys: Tensor, xs: Tensor, frame: Remembered) -> tuple[Tensor, Tensor]:
     """The best matches [N, k] of each query within reach in one remembered frame: similarities and labels."""
     height, width = frame.label.shape
-    reach = frame.reach_cells
-    top, bottom = max(int(ys.min()) - reach, 0), min(int(ys.max()) + reach + 1, height)
-    left, right = max(int(xs.min()) - reach, 0), min(int(xs.max()) + reach + 1, width)
-    near = frame.features[:, top:bottom, left:right].flatten(1)
+    reach, (row, column) = frame.reach_cells, frame.origin
+    top, bottom = max(int(ys.min()) - reach, row), min(int(ys.max()) + reach + 1, row + height)
+    left, right = max(int(xs.min()) - reach, column), min(int(xs.max()) + reach + 1, column + width)
+    if top >= bottom or left >= right:
+        return queries.new_full((len(queries), 1), -1.0), queries.new_zeros((len(queries), 1))
+    part = np.s_[top - row : bottom - row, left - column : right - column]
+    near = frame.features[:, part[0], part[1]].flatten(1)
     scores = queries @ near
     rows = torch.arange(top, bottom).repeat_interleave(right - left)
     columns = torch.arange(left, right).repeat(bottom - top)
     far = ((rows[None] - ys[:, None]).abs() > reach) | ((columns[None] - xs[:, None]).abs() > reach)
     best, order = scores.masked_fill_(far, -1.0).topk(min(TOP_K, near.shape[1]), dim=1)
-    return best, frame.label[top:bottom, left:right].flatten()[order]
+    return best, frame.label[part].flatten()[order]

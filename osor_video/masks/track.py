@@ -26,6 +26,14 @@ from osor_video.masks.snap import snap
 from osor_video.tensors import FloatMap, Mask, Picture
 
 
+CONTEXT_CELLS = 4
+"""Surroundings encoded with the object, so that the features at its rim know what lies beside it."""
+MAX_ENLARGEMENT = 3.0
+"""Small pictures are enlarged at most so much for the features: beyond it there is nothing more to see."""
+MIN_PART = 0.1
+"""Parts of a mask that are smaller than this share of its largest part are dropped."""
+
+
 @dataclass(frozen=True)
 class TrackedFrame:
     """The mask [H, W] of one frame, how sure it is (``score`` in [0, 1]) and the flow from the frame before."""
@@ -34,6 +42,19 @@ class TrackedFrame:
     score: float
     shot: int
     flow: FlowPair | None
+
+
+@dataclass(frozen=True)
+class _View:
+    """The object's surroundings as features [C, h, w]; ``origin`` (row, column) on the whole frame's grid of cells."""
+
+    features: Tensor
+    origin: tuple[int, int]
+
+    def crop(self, grid: Tensor) -> Tensor:
+        """The view's part of a map [H', W'] over the whole frame's cells."""
+        (row, column), (height, width) = self.origin, self.features.shape[1:]
+        return grid[row : row + height, column : column + width]
 
 
 class MaskTracker:
@@ -47,14 +68,14 @@ class MaskTracker:
     def start(self, picture: Picture, mask: Mask) -> TrackedFrame:
         """Begin with the user's mask [H, W] of the first frame [H, W, 3]."""
         self._size_hw: tuple[int, int] = mask.shape
+        self._grid_hw = self._choose_grid(mask)
         self._cuts = CutDetector()
         self._cuts.is_cut(picture)
         self._shot = 0
         self._encoded = self._flow.encode(picture)
-        features = self._encode(picture)
-        label = _shrink(mask, features)
         self._mask = mask
-        self._first = Remembered(features, label, self._config.first_reach_cells)
+        view = self._look(picture, self._reach(mask, self._config.first_reach_cells))
+        self._first = self._remember(view, self._config.first_reach_cells)
         self._recent: deque[Remembered] = deque(maxlen=self._config.recent_frames)
         return TrackedFrame(mask, 1.0, 0, None)
 
@@ -64,23 +85,51 @@ class MaskTracker:
             self._shot += 1
         encoded = self._flow.encode(picture)
         last, self._encoded = self._encoded, encoded
-        if self._shot:
+        if self._shot or not self._mask.any():
             return TrackedFrame(np.zeros(self._size_hw, dtype=bool), 1.0, self._shot, None)
         pair = self._flow.match(last, encoded)
-        features = self._encode(picture)
-        label, score = self._fuse(features, pair)
-        self._mask = snap(picture, self._enlarge(label))
-        self._recent.append(Remembered(features, _shrink(self._mask, features), self._config.recent_reach_cells))
+        view = self._look(picture, self._reach(self._mask, self._config.recent_reach_cells))
+        label, score = self._fuse(view, pair)
+        self._mask = main_parts(snap(picture, self._on_frame(label, view)))
+        self._recent.append(self._remember(view, self._config.recent_reach_cells, label))
         return TrackedFrame(self._mask, score, self._shot, pair)
 
-    def _fuse(self, features: Tensor, pair: FlowPair) -> tuple[Tensor, float]:
+    def _choose_grid(self, mask: Mask) -> tuple[int, int]:
+        """Cells of the whole frame (even numbers), so fine that the object of the first frame is wide enough in cells."""
+        height, width = mask.shape
+        side_px = self._config.object_cells * CELL_PX
+        scale = min(max(side_px / float(np.sqrt(mask.sum())), min(1.0, 384 / min(height, width))), MAX_ENLARGEMENT)
+        rows, columns = (max(4, 2 * round(side * scale / (2 * CELL_PX))) for side in (height, width))
+        return rows, columns
+
+    def _reach(self, mask: Mask, cells: int) -> Mask:
+        """Cells of the whole grid [H', W'] that lie within ``cells`` of the mask."""
+        covered = _cells(mask, self._grid_hw) > 0.01
+        kernel = np.ones((2 * cells + 1, 2 * cells + 1), np.uint8)
+        return np.asarray(cv2.dilate(covered.astype(np.uint8), kernel) > 0)
+
+    def _look(self, picture: Picture, where: Mask) -> _View:
+        """Features of the bounding box of ``where`` (cells), with some context."""
+        rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
+        spans = []
+        for found, count in zip((rows, columns), self._grid_hw, strict=True):
+            # Even cells: the coarsest feature stage has a stride of two cells.
+            low = max(int(found[0]) - CONTEXT_CELLS, 0) // 2 * 2
+            spans.append((low, min(-(-(int(found[-1]) + 1 + CONTEXT_CELLS) // 2) * 2, count)))
+        size = self._grid_hw[0] * CELL_PX, self._grid_hw[1] * CELL_PX
+        interpolation = cv2.INTER_AREA if size[0] < picture.shape[0] else cv2.INTER_CUBIC
+        whole = cv2.resize(picture, size[::-1], interpolation=interpolation)
+        (top, bottom), (left, right) = spans
+        part = whole[top * CELL_PX : bottom * CELL_PX, left * CELL_PX : right * CELL_PX]
+        return _View(self._features.encode(np.ascontiguousarray(part)), (top, left))
+
+    def _fuse(self, view: _View, pair: FlowPair) -> tuple[Tensor, float]:
         """Label [h, w] from both witnesses, and the score: how alike they and the remembered looks are."""
-        carried, trust = self._carry(pair, features)
-        near = F.max_pool2d((carried > 0.1).float(), 2 * self._config.recent_reach_cells + 1, 1,
-                            self._config.recent_reach_cells)[0, 0] > 0
-        recalled, similarity = recall(features, near, [self._first, *self._recent])
-        weight = self._config.flow_weight * trust[0, 0]
-        label = (recalled + weight * carried[0, 0]) / (1 + weight)
+        carried, trust = (view.crop(grid) for grid in self._carry(pair))
+        near = view.crop(torch.from_numpy(self._reach(self._mask, self._config.recent_reach_cells)))
+        recalled, similarity = recall(view.features, view.origin, near, [self._first, *self._recent])
+        weight = self._config.flow_weight * trust
+        label = (recalled + weight * carried) / (1 + weight)
         inner = label > 0.5
         if not inner.any():
             return label, 0.0
@@ -88,31 +137,42 @@ class MaskTracker:
         agreement = float(1 - (recalled - label).abs()[inner].mean())
         return label, alike * agreement
 
-    def _carry(self, pair: FlowPair, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The last mask through the flow, and the trust in it, both [1, 1, h, w] in [0, 1] on the cells' grid."""
-        cells = (features.shape[1], features.shape[2])
+    def _carry(self, pair: FlowPair) -> tuple[Tensor, Tensor]:
+        """The last mask through the flow, and the trust in it, both in [0, 1] on the whole grid of cells."""
         size_hw = (pair.backward.shape[-2], pair.backward.shape[-1])
         last = cv2.resize(self._mask.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_AREA)
         trust = validity(pair.backward, pair.forward)
         carried = warp(torch.from_numpy(last)[None, None], pair.backward)
-        return F.adaptive_avg_pool2d(carried, cells), F.adaptive_avg_pool2d(trust, cells)
+        both = F.interpolate(torch.cat([carried, trust]), self._grid_hw, mode="area")
+        return both[0, 0], both[1, 0]
 
-    def _encode(self, picture: Picture) -> Tensor:
-        """Features at the working height, the sides rounded to multiples of 16."""
-        scale = self._config.height_px / min(self._size_hw)
-        height, width = (max(32, round(side * scale / 16) * 16) for side in self._size_hw)
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        return self._features.encode(cv2.resize(picture, (width, height), interpolation=interpolation))
+    def _remember(self, view: _View, reach_cells: int, soft: Tensor | None = None) -> Remembered:
+        """The view with the label that the current mask gives it, tempered by what the witnesses said."""
+        label = view.crop(torch.from_numpy(_cells(self._mask, self._grid_hw)))
+        if soft is not None:
+            label = self._config.snap_share * label + (1 - self._config.snap_share) * soft
+        return Remembered(view.features, label, view.origin, reach_cells)
 
-    def _enlarge(self, label: Tensor) -> FloatMap:
-        enlarged = cv2.resize(label.numpy(), self._size_hw[::-1], interpolation=cv2.INTER_CUBIC)
-        return np.clip(enlarged, 0, 1)
+    def _on_frame(self, label: Tensor, view: _View) -> FloatMap:
+        """A view's label [h, w] on the pixels of the frame, 0 outside the view."""
+        grid = np.zeros(self._grid_hw, np.float32)
+        view.crop(torch.from_numpy(grid)).copy_(label)
+        return np.clip(cv2.resize(grid, self._size_hw[::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
-def _shrink(mask: Mask, features: Tensor) -> Tensor:
-    """Share of each cell that is masked, [h, w]."""
-    size = (features.shape[2], features.shape[1])
-    return torch.from_numpy(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA))
+def _cells(mask: Mask, grid_hw: tuple[int, int]) -> FloatMap:
+    """Share of each cell that is masked, [H', W']."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), grid_hw[::-1], interpolation=cv2.INTER_AREA))
+
+
+def main_parts(mask: Mask) -> Mask:
+    """The largest part of a mask [H, W] and what is not small beside it: specks stay behind when the object moves on."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    if count <= 2:
+        return mask
+    kept = stats[:, cv2.CC_STAT_AREA] >= MIN_PART * stats[1:, cv2.CC_STAT_AREA].max()
+    kept[0] = False
+    return np.asarray(kept[labels])
 
 
 def hole(mask: Mask, grow: float) -> Mask:
@@ -120,6 +180,3 @@ def hole(mask: Mask, grow: float) -> Mask:
     radius = max(1, round(grow * mask.shape[0]))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
-
-
-__all__ = ["CELL_PX", "MaskTracker", "TrackedFrame", "hole"]
