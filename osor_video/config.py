@@ -64,11 +64,11 @@ class BackgroundConfig(_Stage):
     """How many frames back and ahead may be borrowed from; memory grows with it."""
     step_frames: int = Field(default=3, ge=1)
     """Every how many frames one is kept to borrow from."""
-    samples: int = Field(default=9, ge=1)
+    samples: int = Field(default=6, ge=1)
     """Samples wanted for each hidden pixel before no further frame is asked."""
-    max_frames: int = Field(default=12, ge=1)
+    max_frames: int = Field(default=8, ge=1)
     """Frames asked at most for one frame; cost grows with it."""
-    first_frames: int = Field(default=4, ge=1)
+    first_frames: int = Field(default=5, ge=1)
     """Frames asked for the first guess at the start of a shot."""
     margin: float = Field(default=0.35, ge=0, le=2)
     """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found there."""

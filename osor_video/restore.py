@@ -1,6 +1,6 @@
 """Second pass over a clip: recover, remove and composite, window after window.
 
-A window needs frames of its neighbours (to borrow from) and a small carry (last plate, latent state), nothing else: memory
+A window needs frames of its neighbours (to borrow from) and a small carry (the latent state), nothing else: memory
 does not grow with the clip, and the windows' size does not change the result.
 """
 
@@ -39,7 +39,6 @@ class Carry:
     """What passes from one window to the next."""
 
     shot: int = -1
-    plate: tuple[ShotFrame, Plate] | None = None
     state: RemoverState | None = None
 
 
@@ -125,37 +124,30 @@ class Restorer:
         holed = [item for item in batch if item.seen.hole.any()]
         if not holed:
             return [Restored(item.planes, None) for item in batch], Carry(shot)
-        plates, carry = self._plates(holed, keys, carry)
+        plates = self._plates(holed, keys, shot)
         removals, state = self._remove(holed, carry.state)
         fills = {
             item.planes.index: self._fill(item, plate, removal)
             for item, plate, removal in zip(holed, plates, removals, strict=True)
         }
         results = [self._composite(item.planes, fills.get(item.planes.index)) for item in batch]
-        return results, replace(carry, state=state)
+        return results, Carry(shot, state)
 
-    def _plates(
-        self, holed: Sequence[_Loaded], keys: Sequence[ShotFrame], carry: Carry
-    ) -> tuple[list[Plate | None], Carry]:
-        """The plate of each frame, each one guided by the one before."""
+    def _plates(self, holed: Sequence[_Loaded], keys: Sequence[ShotFrame], shot: int) -> list[Plate | None]:
+        """The plate of each frame from its neighbours in the shot."""
         if self._config.fill == "diffusion":
-            return [None] * len(holed), carry
-        plates: list[Plate | None] = []
+            return [None] * len(holed)
         reach = self._config.background.reach_frames
         with self._clock.stage("background"):
-            for item in holed:
-                index = item.seen.index
-                near = [
-                    key
-                    for key in keys
-                    if key.index != index
-                    and abs(key.index - index) <= reach
-                    and self._notes[key.index].shot == carry.shot
-                ]
-                plate = recover(item.seen, near, carry.plate, self._config.background)
-                plates.append(plate)
-                carry = replace(carry, plate=(item.seen, plate))
-        return plates, carry
+            own = [key for key in keys if self._notes[key.index].shot == shot]
+            return [
+                recover(
+                    item.seen,
+                    [key for key in own if 0 < abs(key.index - item.seen.index) <= reach],
+                    self._config.background,
+                )
+                for item in holed
+            ]
 
     def _remove(
         self, holed: Sequence[_Loaded], state: RemoverState | None

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from osor_video.background.register import Box, Registration, ShotFrame, box_grid, homography_map, outside
+from osor_video.background.camera import GreyPicture
+from osor_video.background.register import (
+    Box,
+    Registration,
+    ShotFrame,
+    box_grid,
+    homography_map,
+    outside,
+    to_grey,
+)
 from osor_video.config import BackgroundConfig
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 
@@ -18,6 +27,12 @@ SPREAD = 24.0
 """Disagreement of samples, in 8-bit levels, at which confidence has mostly gone."""
 GUIDE = 0.3
 """Confidence from which a first guess guides the registration."""
+CLEAR_VIEW = 0.25
+"""Mean clearness over the points that lack samples from which a frame is asked first."""
+SHADED = 0.1
+"""Change of log luminance against the guess from which a sample is taken to be shaded."""
+AGREED = 10.0
+"""Difference in 8-bit levels up to which frame and first guess show the same."""
 COVERAGE_STEP = 8
 """Pixels between the points on which the choice of frames is made."""
 
@@ -40,68 +55,93 @@ def plate_box(hole: Mask, margin: float) -> Box:
     return top, left, min(int(ys.max()) + reach + 1, height), min(int(xs.max()) + reach + 1, width)
 
 
-def recover(
-    target: ShotFrame, others: Sequence[ShotFrame], last: tuple[ShotFrame, Plate] | None, config: BackgroundConfig
-) -> Plate:
+def recover(target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundConfig) -> Plate:
     """The plate of ``target`` from ``others``, neighbours of the same shot.
 
-    ``last`` is the frame before with its plate: moved by the camera it is the first guess that the registration needs inside
-    the hole. Without it a first plate is made from a few frames and used as the guess.
+    A first plate from a few frames is registered by the hole's surroundings alone. It then guides the registration of all frames
+    inside the hole, where it shows roughly what they show. It is made anew for each frame: carried from frame to frame, its
+    small errors of place add up wherever the scene has depth.
     """
     box = plate_box(target.hole, config.margin)
-    chosen = choose(target, others, box, config)
-    guess = _moved_plate(target, box, *last) if last else _empty(box)
-    if guess.confidence[target.hole[box[0] : box[2], box[1] : box[3]]].mean() < 0.5:
-        guess = _merge(target, chosen[: config.first_frames], box, guess)
-    return _merge(target, chosen, box, guess)
+    guess = _merge(target, choose(target, others, box, config.first_frames, config.samples, CLEAR_VIEW), box, None)
+    return _merge(target, choose(target, others, box, config.max_frames, config.samples, 0.0), box, guess)
 
 
 def choose(
-    target: ShotFrame, others: Sequence[ShotFrame], box: Box, config: BackgroundConfig
+    target: ShotFrame, others: Sequence[ShotFrame], box: Box, most: int, samples: int, clear: float
 ) -> list[ShotFrame]:
-    """Frames to borrow from, nearest in time first, until each hidden point has enough samples.
+    """At most ``most`` frames to borrow from, nearest in time first, until each hidden point has ``samples`` samples.
 
-    A sample from beside the object counts little: the shadow that is to go may lie on it.
+    Frames whose view of the points is clearer than ``clear`` come first: where the object stood nearby, the shadow that is to go
+    may lie on them. The others help where no clear frame does.
     """
     points = box_grid(box)[::COVERAGE_STEP, ::COVERAGE_STEP]
-    wanted = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
-    counts, chosen = np.zeros(wanted.shape, np.float32), list[ShotFrame]()
-    for other in sorted(others, key=lambda frame: (abs(frame.index - target.index), frame.index)):
-        lacking = wanted & (counts < config.samples)
-        if not lacking.any() or len(chosen) == config.max_frames:
-            break
-        coords = homography_map(points, other.camera @ np.linalg.inv(target.camera))
-        seen = ~outside(coords, other)
-        if (seen & lacking).any():
-            clear = cv2.remap(other.clearness, coords, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-            counts += seen * clear
-            chosen.append(other)
+    hidden = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
+    counts, chosen = np.zeros(hidden.shape, np.float32), list[ShotFrame]()
+    nearest = sorted(others, key=lambda frame: (abs(frame.index - target.index), frame.index))
+    views = [_view_of(points, target, other) for other in nearest]
+    for wanted in (clear, 0.0):
+        for other, view in zip(nearest, views, strict=True):
+            need = hidden & (counts < samples)
+            if len(chosen) == most or not need.any():
+                return chosen
+            if other not in chosen and view[need].mean() > wanted:
+                counts += view > wanted
+                chosen.append(other)
     return chosen
 
 
-def _merge(target: ShotFrame, others: Sequence[ShotFrame], box: Box, guess: Plate) -> Plate:
+def _view_of(points: FloatMap, target: ShotFrame, other: ShotFrame) -> FloatMap:
+    """How well ``other`` shows the points [h, w, 2] of the target's frame, [h, w] in [0, 1]."""
+    coords = homography_map(points, other.camera @ np.linalg.inv(target.camera))
+    clear = cv2.remap(other.clearness, coords, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.where(outside(coords, other), 0, clear).astype(np.float32)
+
+
+def _merge(target: ShotFrame, others: Sequence[ShotFrame], box: Box, guess: Plate | None) -> Plate:
     """Register each frame to the box once, sample it once (bicubic) and take the weighted median."""
     if not others:
         return _empty(box)
-    hole, shown, clear = (part[box[0] : box[2], box[1] : box[3]] for part in (target.hole, target.rgb, target.clearness))
-    guided = (guess.confidence > GUIDE) & (clear < 1)
-    guide = np.where(guided[..., None], to_uint8(guess.rgb), shown)
-    certainty = np.where(guided, 1, np.where(hole, 0, clear)).astype(np.float32)
-    registration = Registration(
-        target.camera, np.asarray(cv2.cvtColor(guide, cv2.COLOR_RGB2GRAY)), certainty, box
-    )
-    samples, weights = zip(*(_sample(registration, other, shown, hole) for other in others), strict=True)
+    area = np.s_[box[0] : box[2], box[1] : box[3]]
+    shown, hole = target.rgb[area], target.hole[area]
+    registration = Registration(target.camera, *_guide(shown, hole, target.clearness[area], guess), box)
+    samples, weights = zip(*(_sample(registration, other, shown, hole, guess) for other in others), strict=True)
     return _weighted_median(box, np.stack(samples), np.stack(weights))
 
 
-def _sample(registration: Registration, other: ShotFrame, shown: Picture, hole: Mask) -> tuple[FloatMap, FloatMap]:
-    """Colours [h, w, 3] that ``other`` has for the box, exposure matched, and their weights [h, w]."""
+def _guide(shown: Picture, hole: Mask, clear: FloatMap, guess: Plate | None) -> tuple[GreyPicture, FloatMap]:
+    """What the box should show, grey [h, w], and how sure that is.
+
+    Outside the hole the frame itself; it is not sure beside the object, unless the guess agrees that no shadow lies there.
+    """
+    if guess is None:
+        return to_grey(shown), np.where(hole, 0, clear).astype(np.float32)
+    guided = hole & (guess.confidence > GUIDE)
+    guide = to_grey(np.where(guided[..., None], to_uint8(guess.rgb), shown))
+    difference = cv2.absdiff(guide, to_grey(to_uint8(guess.rgb))).astype(np.float32)
+    agreed = cv2.GaussianBlur(difference, (0, 0), 2.0) < AGREED
+    return guide, np.where(hole, guided, np.where(agreed, 1, clear)).astype(np.float32)
+
+
+def _sample(
+    registration: Registration, other: ShotFrame, shown: Picture, hole: Mask, guess: Plate | None
+) -> tuple[FloatMap, FloatMap]:
+    """Colours [h, w, 3] that ``other`` has for the box, exposure matched, and their weights [h, w].
+
+    Beside the object in ``other`` a sample counts only where it agrees with the guess, if there is one: elsewhere the object's shadow
+    or reflection lies on it.
+    """
     coords, error = registration.fine(other)
     colours = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     valid = ~outside(coords, other)
+    colours *= _gain(colours, shown, valid & ~hole)
     clear = cv2.remap(other.clearness, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if guess is not None:
+        ratio = [cv2.GaussianBlur(side.mean(axis=2), (0, 0), 2.5) + 8 for side in (colours, guess.rgb * 255)]
+        agrees = (np.abs(np.log(ratio[0] / ratio[1])) < SHADED) & (guess.confidence > GUIDE)
+        clear = np.where(agrees, 1, np.square(clear))
     weight = valid * clear / (NOISE**2 + np.square(error))
-    return colours * _gain(colours, shown, valid & ~hole), weight.astype(np.float32)
+    return colours, weight.astype(np.float32)
 
 
 def _gain(colours: FloatMap, shown: Picture, common: Mask) -> FloatMap:
@@ -125,14 +165,6 @@ def _weighted_median(box: Box, samples: FloatMap, weights: FloatMap) -> Plate:
     spread = (weights * np.abs(samples - median).mean(axis=-1)).sum(axis=0) / np.maximum(total, 1e-9)
     confidence = np.where(total > 0, np.exp(-np.square(spread / SPREAD)), 0.0)
     return Plate(box, np.clip(median / 255, 0, 1).astype(np.float32), confidence.astype(np.float32))
-
-
-def _moved_plate(target: ShotFrame, box: Box, last: ShotFrame, plate: Plate) -> Plate:
-    """The plate of the frame before, moved by the camera into the box."""
-    coords = homography_map(box_grid(box), last.camera @ np.linalg.inv(target.camera))
-    coords -= np.array([plate.box[1], plate.box[0]], np.float32)
-    rgb = cv2.remap(plate.rgb, coords, None, cv2.INTER_LINEAR)
-    return Plate(box, rgb, cv2.remap(plate.confidence, coords, None, cv2.INTER_NEAREST, borderValue=0.0))
 
 
 def _empty(box: Box) -> Plate:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from osor_video.background.camera import GreyPicture, Homography
+from osor_video.flow.complete import plausible_motion
 from osor_video.membrane import fill_membrane
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -26,7 +27,7 @@ TOLERANCE = 12.0
 """Photometric error, in 8-bit levels, at which a residual vector loses most of its say."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShotFrame:
     """A frame as the background stage sees it: ``hole`` [H, W] is what must not be borrowed from it.
 
@@ -41,7 +42,7 @@ class ShotFrame:
     @cached_property
     def grey(self) -> GreyPicture:
         """uint8 [H, W] luminance."""
-        return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        return to_grey(self.rgb)
 
     @cached_property
     def clearness(self) -> FloatMap:
@@ -52,6 +53,11 @@ class ShotFrame:
         reach = EFFECT_REACH * max(np.ptp(rows), np.ptp(columns), 8)
         distance = cv2.distanceTransform((~self.hole).astype(np.uint8), cv2.DIST_L2, 3)
         return np.clip(np.square(distance / reach), 0.05, 1).astype(np.float32)
+
+
+def to_grey(picture: Picture) -> GreyPicture:
+    """Luminance of uint8 [h, w, 3] as uint8 [h, w]."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def box_grid(box: Box) -> FloatMap:
@@ -103,7 +109,7 @@ class Registration:
         # A shadow in the other frame would pull the registration after it.
         clear = cv2.remap(other.clearness, start, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         trust = known * self._certainty * clear * np.exp(-np.square(error / TOLERANCE))
-        smooth = cv2.GaussianBlur(fill_membrane(residual, trust.astype(np.float32)), (0, 0), 2.0)
+        smooth = cv2.GaussianBlur(plausible_motion(residual, trust.astype(np.float32)), (0, 0), 2.0)
         error = fill_membrane(self._error(view, smooth, known), known.astype(np.float32))
         return homography_map(self._grid + smooth, other.camera @ self._from_target), error
 

@@ -25,10 +25,18 @@ def complete_flow(flow: Tensor, hole: Mask, trusted: Mask | None = None) -> Tens
     """
     field: FloatMap = np.ascontiguousarray(flow[0].permute(1, 2, 0).numpy())
     known = ~hole if trusted is None else ~hole & trusted
-    model = _fit_motion(field, known)
-    residual = fill_membrane(field - model, known.astype(np.float32))
-    done = np.where(known[..., None], field, model + residual)
+    done = np.where(known[..., None], field, plausible_motion(field, known.astype(np.float32)))
     return torch.from_numpy(done).permute(2, 0, 1)[None].contiguous()
+
+
+def plausible_motion(field: FloatMap, trust: FloatMap) -> FloatMap:
+    """A homography fitted to the trusted part of ``field`` [H, W, 2], plus the smooth residual of what is trusted.
+
+    ``trust`` [H, W] in [0, 1]. Planes come out straight behind the hole, because the homography carries them; depth comes in from
+    the rim.
+    """
+    model = _fit_motion(field, trust > 0.5 * float(trust.max()))
+    return model + fill_membrane(field - model, trust)
 
 
 def _fit_motion(field: FloatMap, known: Mask) -> FloatMap:
