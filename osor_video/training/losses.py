@@ -17,11 +17,6 @@ def gradient_l1(picture: Tensor, target: Tensor, scales: int = 2) -> Tensor:
     return total / scales
 
 
-def normal_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) || N(0, 1)) = (mean^2 + v - 1 - log v) / 2, averaged over elements."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-
-
 def masked_l1(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """sum w |picture - target| / sum w, with w [B, 1, H, W] spread over the channels."""
     total = weight.expand_as(picture).sum().clamp(min=1e-6)
