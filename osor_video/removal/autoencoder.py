@@ -37,6 +37,7 @@ class PatchAutoencoder(nn.Module):
 
     def __init__(
         self,
+        *,
         latent_channels: int = 16,
         stride: int = 8,
         decoder_width: int = 128,

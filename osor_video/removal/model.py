@@ -46,7 +46,9 @@ class Prediction:
 class OsorModel:
     """The autoencoder and the one-step backbone of one model folder, ready for inference."""
 
-    def __init__(self, record: ModelRecord, vae: Any, unet: Any, scheduler: Any, device: torch.device) -> None:
+    def __init__(
+        self, record: ModelRecord, vae: Any, unet: Any, scheduler: Any, device: torch.device
+    ) -> None:
         self.record = record
         self.device = device
         self.abar = float(scheduler.alphas_cumprod[record.timestep])
@@ -96,7 +98,7 @@ class OsorModel:
         return Prediction(z0, out[:, channels : channels + 1])
 
     def _backbone(self, inputs: Tensor) -> Tensor:
-        """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between model kinds."""
+        """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between kinds."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         out: Tensor = self._unet(inputs, self.record.timestep).sample
         return out
@@ -104,7 +106,9 @@ class OsorModel:
     def _check_sides(self, image: Tensor) -> None:
         multiple = self.record.multiple_px
         if image.ndim != 4 or image.shape[1] != 3 or any(side % multiple for side in image.shape[-2:]):
-            raise ValueError(f"expected [B, 3, H, W], sides in multiples of {multiple}, got {tuple(image.shape)}")
+            raise ValueError(
+                f"expected [B, 3, H, W], sides in multiples of {multiple}, got {tuple(image.shape)}"
+            )
 
 
 def bundled_model_path() -> Path:
@@ -161,7 +165,7 @@ def save_model(
 
 
 def _ready(network: nn.Module, device: torch.device) -> nn.Module:
-    return network.to(device, torch.float32, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def _load_network(folder: Path) -> Any:
@@ -172,7 +176,9 @@ def _load_network(folder: Path) -> Any:
         weights = {name: tensor.float() for name, tensor in load_file(path).items()}
         network.load_state_dict(weights, strict=True)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"{path} does not hold the weights that its {CONFIG_FILE} describes: {error}") from error
+        raise WeightsError(
+            f"{path} does not hold the weights that its {CONFIG_FILE} describes: {error}"
+        ) from error
     return network
 
 
@@ -203,4 +209,6 @@ def _check_fit(record: ModelRecord, vae: Any, unet: Any, scheduler: Any) -> None
     }
     for what, (found, expected) in facts.items():
         if found != expected:
-            raise WeightsError(f"The parts of model {record.name!r} do not fit: {what} is {found}, not {expected}.")
+            raise WeightsError(
+                f"The parts of model {record.name!r} do not fit: {what} is {found}, not {expected}."
+            )

@@ -35,7 +35,9 @@ def sample_crops(photos: list[Path], config: AutoencoderConfig, step: int) -> Te
     return pictures_to_batch(crops)
 
 
-def reconstruction_loss(network: Any, pictures: Tensor, gradient_weight: float) -> tuple[Tensor, dict[str, float]]:
+def reconstruction_loss(
+    network: Any, pictures: Tensor, gradient_weight: float
+) -> tuple[Tensor, dict[str, float]]:
     """mean |x - y| + g gradient(x, y), where y decodes the latent of x."""
     decoded = network.decode(network.encode(pictures * 2 - 1)) * 0.5 + 0.5
     l1 = F.l1_loss(decoded, pictures)
@@ -50,7 +52,8 @@ def first_autoencoder(config: AutoencoderConfig, photos: list[Path]) -> PatchAut
     patches = sample_patches(photos, config.patches, config.widest_crop_px, config.loop.seed)
     network.set_components(*principal_components(patches, config.architecture.latent_channels))
     network.encoder.requires_grad_(config.train_encoder)
-    return network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)
+    return network
 
 
 def train_autoencoder(config: AutoencoderConfig, photos_folder: Path, out: Path) -> nn.Module:

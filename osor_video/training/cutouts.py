@@ -35,7 +35,7 @@ def load_cutouts(folder: Path) -> tuple[list[Cutout], list[Cutout]]:
         if labels.exists():
             split[index % HELD_OUT_EVERY == 0].extend(_cutouts_of(path, labels))
     if not split[0] or not split[1]:
-        raise ConfigError(f"{folder} holds too few labelled objects; expected labels/*.txt, images/*.jpg (--cutouts).")
+        raise ConfigError(f"{folder} holds too few labelled objects; expected images/*.jpg, labels/*.txt.")
     return split
 
 
@@ -45,7 +45,7 @@ def _cutouts_of(image_path: Path, label_path: Path) -> list[Cutout]:
         raise ConfigError(f"{image_path} cannot be read as a picture; remove it from the folder of cut-outs.")
     picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     rows = [line.split() for line in label_path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    found = [_cut(picture, int(row[0]), np.array(row[1:], dtype=np.float64).reshape(-1, 2)) for row in rows]
+    found = [_cut(picture, int(row[0]), np.array(row[1:], dtype=np.float32).reshape(-1, 2)) for row in rows]
     return [cutout for cutout in found if cutout is not None]
 
 
@@ -60,7 +60,7 @@ def _cut(picture: Picture, label: int, polygon: FloatMap) -> Cutout | None:
     cv2.fillPoly(matte, [points - [left, top]], 1.0)
     if matte.sum() < SMALLEST_AREA_PX:
         return None
-    # Polygon labels run a little outside the object; a thinner, softer rim leaves no halo of the old background.
+    # Polygon labels run a little outside the object; a thinner rim leaves no halo of the old background.
     soft = cv2.GaussianBlur(cv2.erode(matte, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
     return Cutout(label, colour, soft)
 

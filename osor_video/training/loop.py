@@ -43,7 +43,9 @@ def load_averaged(network: nn.Module, folder: Path) -> dict[str, float]:
     """Fill ``network`` with the averaged weights of a run; returns the steps and hours they took."""
     path = folder / CHECKPOINT
     if not path.exists():
-        raise ConfigError(f"{folder} holds no training run (no {CHECKPOINT}); train first, or give another folder.")
+        raise ConfigError(
+            f"{folder} holds no training run (no {CHECKPOINT}); train first, or give another folder."
+        )
     state = torch.load(path, map_location="cpu", weights_only=True)
     network.load_state_dict(state["averaged"])
     return {"steps": int(state["step"]), "hours": round(float(state["seconds"]) / 3600, 2)}

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def gradient_l1(picture: Tensor, target: Tensor, scales: int = 2) -> Tensor:
-    """Mean |d picture - d target| of x and y differences, averaged over ``scales`` halvings of [B, C, H, W]."""
+    """Mean |d picture - d target| of x and y differences, averaged over ``scales`` halvings of both."""
     total = picture.new_zeros(())
     for _ in range(scales):
         difference = picture - target

@@ -10,7 +10,7 @@ import numpy as np
 
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 from osor_video.training.cutouts import Cutout, choose_cutout
-from osor_video.training.effects import Affine, cast_shadow, contact_shadow, reflection, warp
+from osor_video.training.effects import Placed, cast_shadow, contact_shadow, reflection, warp
 from osor_video.training.photos import random_crop, read_photo
 
 VISIBLE = 0.035
@@ -22,7 +22,7 @@ BYSTANDER_SHARE = 0.35
 
 @dataclass(frozen=True)
 class Pair:
-    """``shot`` and ``clean`` uint8 [S, S, 3]; ``mask`` the object, ``effect_mask`` object and visible effects."""
+    """``shot`` and ``clean`` uint8 [S, S, 3]; ``mask`` the object, ``effect_mask`` object and effects."""
 
     shot: Picture
     clean: Picture
@@ -30,22 +30,21 @@ class Pair:
     effect_mask: Mask
 
 
-@dataclass(frozen=True)
-class _Placed:
-    cutout: Cutout
-    matrix: Affine
-    foot: tuple[float, float]
-    height_px: float
-    width_px: float
-
-
-def make_pair(photos: list[Path], cutouts: list[Cutout], side_px: int, widest_px: int, random: np.random.Generator) -> Pair:
-    """One pair; everything about it comes from ``random``."""
+def make_pair(
+    photos: list[Path],
+    cutouts: list[Cutout],
+    side_px: int,
+    widest_px: int,
+    random: np.random.Generator,
+    *,
+    blob_share: float = BLOB_SHARE,
+) -> Pair:
+    """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object."""
     photo = read_photo(photos[int(random.integers(len(photos)))])
     clean = random_crop(photo, side_px, widest_px, random).astype(np.float32) / 255.0
     if random.random() < BYSTANDER_SHARE:
         clean, _ = _add_object(clean, cutouts, random)
-    if random.random() < BLOB_SHARE:
+    if random.random() < blob_share:
         blob = random_blob(side_px, random)
         return _finish(clean, clean, blob, random)
     shot, mask = _add_object(clean, cutouts, random)
@@ -65,7 +64,7 @@ def random_blob(side_px: int, random: np.random.Generator) -> Mask:
 
 
 def _add_object(clean: FloatMap, cutouts: list[Cutout], random: np.random.Generator) -> tuple[FloatMap, Mask]:
-    """(picture with one more object and its effects, the object's mask); tries until part of it is in sight."""
+    """(picture with one more object and its effects, the object's mask); part of it is always in sight."""
     side = clean.shape[0]
     while True:
         placed = _place(choose_cutout(cutouts, random), side, random)
@@ -78,35 +77,36 @@ def _add_object(clean: FloatMap, cutouts: list[Cutout], random: np.random.Genera
     return np.asarray(shot, np.float32), matte > 0.5
 
 
-def _place(cutout: Cutout, side_px: int, random: np.random.Generator) -> _Placed:
+def _place(cutout: Cutout, side_px: int, random: np.random.Generator) -> Placed:
     height, width = cutout.matte.shape
     height_px = side_px * float(random.uniform(0.10, 0.60))
     scale = height_px / height
     foot = (side_px * float(random.normal(0.5, 0.28)), side_px * float(random.uniform(0.25, 1.10)))
     flip = -1.0 if random.random() < 0.5 else 1.0
-    matrix = np.array([[flip * scale, 0, foot[0] - flip * scale * width / 2], [0, scale, foot[1] - height_px]])
-    return _Placed(cutout, matrix, foot, height_px, scale * width)
+    matrix = np.array(
+        [[flip * scale, 0, foot[0] - flip * scale * width / 2], [0, scale, foot[1] - height_px]]
+    )
+    return Placed(cutout, matrix, foot, height_px, scale * width)
 
 
 def _relit(colour: FloatMap, clean: FloatMap, random: np.random.Generator) -> FloatMap:
     """Bring an object's brightness halfway to the place's, with some freedom left."""
     gain = (0.15 + float(clean.mean())) / (0.15 + float(colour.mean()))
     gain = gain ** float(random.uniform(0.2, 0.8)) * float(random.uniform(0.8, 1.25))
-    return np.clip(colour * np.float32(gain), 0, 1)
+    return np.asarray(np.clip(colour * np.float32(gain), 0, 1), np.float32)
 
 
-def _add_effects(clean: FloatMap, placed: _Placed, random: np.random.Generator) -> FloatMap:
+def _add_effects(clean: FloatMap, placed: Placed, random: np.random.Generator) -> FloatMap:
     side = clean.shape[0]
-    shape = (placed.matrix, placed.foot, placed.height_px, side, random)
     shot = clean
     kind = random.random()
     if kind < 0.7:
-        shot = shot * (1 - cast_shadow(placed.cutout.matte, *shape))
+        shot = shot * (1 - cast_shadow(placed, side, random))
     if kind > 0.6:
-        colour, strength = reflection(placed.cutout.colour, placed.cutout.matte, *shape)
+        colour, strength = reflection(placed, side, random)
         shot = shot * (1 - strength) + colour
     if random.random() < 0.5:
-        shot = shot * (1 - contact_shadow(placed.foot, placed.width_px / 2, side, random))
+        shot = shot * (1 - contact_shadow(placed, side, random))
     return shot
 
 

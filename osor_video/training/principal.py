@@ -17,7 +17,7 @@ WHITENING = 0.5
 
 
 def sample_patches(photos: list[Path], count: int, widest_px: int, seed: int) -> Tensor:
-    """About ``count`` patches [N, 192] in [-1, 1], ordered (channel, y, x), from crops of all photographs."""
+    """About ``count`` patches [N, 192] in [-1, 1], ordered (channel, y, x), from all photographs."""
     random = np.random.default_rng(seed)
     rows = []
     for photo in photos:
@@ -30,7 +30,7 @@ def sample_patches(photos: list[Path], count: int, widest_px: int, seed: int) ->
 def principal_components(patches: Tensor, components: int) -> tuple[Tensor, Tensor, Tensor]:
     """(mean [192], rows [C, 192], inverse [192, C]) so that z = rows (p - mean), p = inverse z + mean.
 
-    The C directions d of most variance, partly whitened: rows = d / s, inverse = d s with s = deviation ** .5.
+    The C directions d of most variance, partly whitened: rows = d / s, inverse = d s, s = deviation ** .5.
     """
     variances, directions = torch.linalg.eigh(torch.cov(patches.T.double()))
     scales = variances.flip(0)[:components].clamp(min=1e-8).sqrt() ** WHITENING

@@ -1,4 +1,4 @@
-"""Training of the one-step UNet: fill the hole with the clean latent, and say where (OSOR, arXiv 2606.28094)."""
+"""Training of the one-step UNet: fill the hole, and say where (OSOR, arXiv 2606.28094)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ from osor_video.training.photos import list_photos, random_crop, read_photo, spl
 
 STRIDE = 8
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""shot, clean [B, 3, S, S] in [0, 1]; the user's mask and the effect-aware mask [B, 1, S, S] of zeros and ones."""
+"""shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware mask [B, 1, S, S] of 0 and 1."""
 
 
 class PairBatches(Dataset[Batch]):
     """The batch of each step: a function of the seed and the step number alone."""
 
-    def __init__(self, photos: list[Path], cutouts: list[Cutout], config: RemoverConfig, steps: range) -> None:
+    def __init__(
+        self, photos: list[Path], cutouts: list[Cutout], config: RemoverConfig, steps: range
+    ) -> None:
         self.photos, self.cutouts, self.config, self.steps = photos, cutouts, config, steps
 
     def __len__(self) -> int:
@@ -102,14 +104,17 @@ class RemovalLoss:
         fill = masked_l1(z0, z_clean, weight)
         bce, dice = alpha_bce(out[:, -1:], target), alpha_dice(out[:, -1:], target)
         loss = self.config.fill_weight * fill + self.config.bce_weight * bce + self.config.dice_weight * dice
-        return loss, {name: float(value.detach()) for name, value in (("fill", fill), ("bce", bce), ("dice", dice))}
+        return loss, {
+            name: float(value.detach()) for name, value in (("fill", fill), ("bce", bce), ("dice", dice))
+        }
 
 
 def load_autoencoder(config: RemoverConfig, folder: Path) -> PatchAutoencoder:
     """The averaged autoencoder of a finished run, frozen."""
     autoencoder = build_autoencoder(config.architecture)
     load_averaged(autoencoder, folder)
-    return autoencoder.eval().requires_grad_(False)
+    autoencoder.eval().requires_grad_(False)
+    return autoencoder
 
 
 def train_remover(
@@ -139,6 +144,11 @@ def train_remover(
 
 def _batches(dataset: PairBatches, config: RemoverConfig) -> Iterator[Batch]:
     loader: DataLoader[Batch] = DataLoader(
-        dataset, batch_size=None, num_workers=config.workers, worker_init_fn=_keep_single_threaded
+        dataset,
+        batch_size=None,
+        num_workers=config.workers,
+        worker_init_fn=_keep_single_threaded,
+        # A forked child waits for ever on OpenCV's thread pool.
+        multiprocessing_context="spawn" if config.workers else None,
     )
     return iter(loader)
