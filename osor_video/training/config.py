@@ -66,8 +66,9 @@ class RemoverConfig(_Section):
     loop: LoopConfig = LoopConfig()
     timestep: int = Field(default=400, ge=0, lt=1000)
     """The one timestep."""
-    prediction_type: PredictionType = "v_prediction"
-    """What the first C output channels are."""
+    prediction_type: PredictionType = "sample"
+    """What the first C output channels are. A small network trained from scratch fills much sooner when it
+    gives the clean latent itself: otherwise it must first learn to cancel the noise it was given."""
     crop_px: int = Field(default=192, ge=64, multiple_of=64)
     """Side of the square crops."""
     widest_crop_px: int = Field(default=448, ge=64)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from torch.nn import functional as F
 
 from osor_video.removal.model import OsorModel
@@ -19,6 +20,7 @@ from osor_video.training.pairs import Pair, make_pair
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 
 WIDEST_PX = 448
+CERTAIN_LOGIT = 20.0
 HIGHEST_DB = 50.0
 """Cap of a single pair's figure, so that an untouched one cannot carry the mean."""
 
@@ -32,11 +34,13 @@ class Removal:
 
 
 def remove(model: OsorModel, shot: Picture, mask: Mask, seed: int = 0) -> Removal:
-    """One whole step on one picture [S, S, 3]: encode, predict, blend, decode; alpha comes in pixels."""
+    """One whole step on a picture [S, S, 3]; as in a removal, the fill counts in full where the mask is."""
     z = model.encode(picture_to_tensor(shot))
     eps = noise_tile(seed, z.shape[1], (z.shape[2], z.shape[3]))
-    prediction = model.predict(z, latent_mask(mask_to_tensor(mask), model.record.stride), eps)
-    decoded = model.decode(blend(prediction.z0, z, prediction.alpha_logit))
+    m = latent_mask(mask_to_tensor(mask), model.record.stride).to(z.device)
+    prediction = model.predict(z, m, eps)
+    covered = torch.where(m > 0, CERTAIN_LOGIT, prediction.alpha_logit)
+    decoded = model.decode(blend(prediction.z0, z, covered))
     alpha = F.interpolate(prediction.alpha_logit.sigmoid(), size=shot.shape[:2], mode="bilinear")
     return Removal(tensor_to_picture(decoded), alpha[0, 0].cpu().numpy())
 

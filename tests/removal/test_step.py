@@ -27,6 +27,7 @@ def test_predict_x0_by_hand() -> None:
     z_t, out = torch.full((1, 1, 1, 1), 1.0), torch.full((1, 1, 1, 1), 0.5)
     assert predict_x0(z_t, out, 0.64, "epsilon").item() == pytest.approx((1 - 0.3) / 0.8)
     assert predict_x0(z_t, out, 0.64, "v_prediction").item() == pytest.approx(0.8 - 0.3)
+    assert predict_x0(z_t, out, 0.64, "sample") is out
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
