@@ -52,7 +52,7 @@ def first_autoencoder(config: AutoencoderConfig, photos: list[Path]) -> PatchAut
     patches = sample_patches(photos, config.patches, config.widest_crop_px, config.loop.seed)
     network.set_components(*principal_components(patches, config.architecture.latent_channels))
     network.encoder.requires_grad_(config.train_encoder)
-    network.to(memory_format=torch.channels_last)
+    network.to(config.loop.device, memory_format=torch.channels_last)
     return network
 
 
@@ -64,7 +64,8 @@ def train_autoencoder(config: AutoencoderConfig, photos_folder: Path, out: Path)
     run.resume()
 
     def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        return reconstruction_loss(module, sample_crops(photos, config, step), config.gradient_weight)
+        pictures = sample_crops(photos, config, step).to(config.loop.device)
+        return reconstruction_loss(module, pictures, config.gradient_weight)
 
     run.run(step_loss)
     return run.averaged

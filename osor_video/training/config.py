@@ -39,6 +39,8 @@ class LoopConfig(_Section):
     """Seed of the first weights and, together with the step number, of every sample."""
     threads: int = Field(default=1, ge=1)
     """CPU threads of the tensor library."""
+    device: str = "cpu"
+    """Where the networks are trained, as torch names it."""
 
 
 class AutoencoderConfig(_Section):

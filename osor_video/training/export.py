@@ -49,7 +49,7 @@ def export_model(
             "unet_hours": unet_facts["hours"],
             "unet_batch": config.loop.batch,
             "unet_parameters": sum(parameter.numel() for parameter in unet.parameters()),
-            "hardware": f"{config.loop.threads} CPU thread(s), {platform.machine()}, no GPU",
+            "hardware": f"{config.loop.device}, {config.loop.threads} thread(s), {platform.machine()}",
         },
     )
     return save_model(folder, record, autoencoder, unet, torch.float16)

@@ -126,9 +126,12 @@ def train_remover(
     cutouts, _ = load_cutouts(cutouts_folder)
     autoencoder = load_autoencoder(config, autoencoder_run)
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
-    objective = RemovalLoss(autoencoder, measure_latent_scale(autoencoder, photos), abar, config)
+    latent_scale = measure_latent_scale(autoencoder, photos)
+    device = torch.device(config.loop.device)
+    objective = RemovalLoss(autoencoder.to(device), latent_scale, abar, config)
     torch.manual_seed(config.loop.seed)
-    run = TrainingRun(build_unet(config.architecture).to(memory_format=torch.channels_last), config.loop, out)
+    unet = build_unet(config.architecture).to(device, memory_format=torch.channels_last)
+    run = TrainingRun(unet, config.loop, out)
     run.resume()
     batches = _batches(PairBatches(photos, cutouts, config, range(run.step, config.loop.steps)), config)
 
@@ -136,7 +139,9 @@ def train_remover(
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
         cells = config.crop_px // STRIDE
         shape = (config.loop.batch, config.architecture.latent_channels, cells, cells)
-        return objective(module, next(batches), torch.randn(shape, generator=generator))
+        shot, clean, mask, effect_mask = (part.to(device) for part in next(batches))
+        eps = torch.randn(shape, generator=generator).to(device)
+        return objective(module, (shot, clean, mask, effect_mask), eps)
 
     run.run(step_loss)
     return run.averaged
