@@ -11,7 +11,10 @@ from osor_video.removal.record import Architecture, ModelRecord
 
 TINY = Architecture(
     latent_channels=4,
-    autoencoder_channels=(4, 4, 8, 8),
+    decoder_width=8,
+    decoder_blocks=1,
+    finish_width=4,
+    finish_blocks=1,
     unet_channels=(8, 8, 16, 16),
     unet_head_dim=8,
     unet_norm_groups=4,

@@ -19,13 +19,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from osor_video.errors import WeightsError
+from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
 from osor_video.removal.step import add_noise, predict_x0
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
-NETWORKS = ("vae", "unet")
+FILES = (
+    f"vae/{CONFIG_FILE}",
+    f"vae/{WEIGHTS_FILE}",
+    f"unet/{CONFIG_FILE}",
+    f"unet/{WEIGHTS_FILE}",
+    SCHEDULER_FILE,
+)
 
 
 @dataclass(frozen=True)
@@ -52,26 +59,28 @@ class OsorModel:
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Load a model folder; WeightsError names the file that is missing, damaged or does not fit."""
         record = ModelRecord.read(folder)
-        record.check_files(folder)
-        vae = _load_network(AutoencoderKL, folder / "vae")
-        unet = _load_network(UNet2DModel, folder / "unet")
+        record.check_files(folder, FILES)
+        vae = _load_network(folder / "vae")
+        unet = _load_network(folder / "unet")
         scheduler = DDPMScheduler.from_config(_read_json(folder / SCHEDULER_FILE))
         _check_fit(record, vae, unet, scheduler)
         return cls(record, vae, unet, scheduler, torch.device(device))
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] in [0, 1] -> the posterior's mode, scaled; never a random sample."""
+        """[B, 3, H, W] in [0, 1] -> the latent (a posterior's mode, never a random sample), scaled."""
         self._check_sides(image)
         pixels = image.to(self.device, torch.float32, memory_format=torch.channels_last)
-        mode = self._vae.encode(pixels * 2 - 1).latent_dist.mode()
+        encoded = self._vae.encode(pixels * 2 - 1)
+        mode = encoded if isinstance(encoded, Tensor) else encoded.latent_dist.mode()
         return (mode - self.record.latent_shift) * self.record.latent_scale
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Tensor:
         """Scaled latents [B, C, h, w] -> [B, 3, 8h, 8w] in [0, 1]."""
         mode = z.to(self.device, torch.float32) / self.record.latent_scale + self.record.latent_shift
-        pixels = self._vae.decode(mode.contiguous(memory_format=torch.channels_last)).sample
+        decoded = self._vae.decode(mode.contiguous(memory_format=torch.channels_last))
+        pixels = decoded if isinstance(decoded, Tensor) else decoded.sample
         return (pixels * 0.5 + 0.5).clamp(0, 1)
 
     @torch.inference_mode()
@@ -89,7 +98,7 @@ class OsorModel:
         return Prediction(z0, out[:, channels : channels + 1])
 
     def _backbone(self, inputs: Tensor) -> Tensor:
-        """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between model kinds."""
+        """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between kinds."""
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         out: Tensor = self._unet(inputs, self.record.timestep).sample
         return out
@@ -98,7 +107,7 @@ class OsorModel:
         multiple = self.record.multiple_px
         if image.ndim != 4 or image.shape[1] != 3 or any(side % multiple for side in image.shape[-2:]):
             raise ValueError(
-                f"expected [B, 3, H, W] with sides in multiples of {multiple}, got {tuple(image.shape)}"
+                f"expected [B, 3, H, W], sides in multiples of {multiple}, got {tuple(image.shape)}"
             )
 
 
@@ -107,20 +116,14 @@ def bundled_model_path() -> Path:
     return Path(__file__).parent / "weights" / "compact"
 
 
-def build_autoencoder(architecture: Architecture) -> Any:
-    """A fresh compact autoencoder; its random weights come from torch's global generator."""
-    levels = len(architecture.autoencoder_channels)
-    return AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=architecture.autoencoder_channels,
-        layers_per_block=architecture.autoencoder_layers,
+def build_autoencoder(architecture: Architecture) -> PatchAutoencoder:
+    """A fresh compact autoencoder of stride 8; its random weights come from torch's global generator."""
+    return PatchAutoencoder(
         latent_channels=architecture.latent_channels,
-        norm_num_groups=architecture.autoencoder_norm_groups,
-        mid_block_add_attention=False,
-        scaling_factor=1.0,
+        decoder_width=architecture.decoder_width,
+        decoder_blocks=architecture.decoder_blocks,
+        finish_width=architecture.finish_width,
+        finish_blocks=architecture.finish_blocks,
     )
 
 
@@ -150,25 +153,24 @@ def save_model(
     folder: Path, record: ModelRecord, vae: Any, unet: Any, dtype: torch.dtype = torch.float32
 ) -> ModelRecord:
     """Write a model folder with weights in ``dtype``; returns the record completed with the files' sha256."""
-    for name, network in zip(NETWORKS, (vae, unet), strict=True):
+    for name, network in (("vae", vae), ("unet", unet)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         weights = {key: value.detach().to(dtype).contiguous() for key, value in network.state_dict().items()}
         save_file(weights, folder / name / WEIGHTS_FILE)
         network.save_config(folder / name)
     build_scheduler(record.prediction_type).save_config(folder / "scheduler")
-    names = [f"{name}/{file}" for name in NETWORKS for file in (CONFIG_FILE, WEIGHTS_FILE)] + [SCHEDULER_FILE]
-    complete = record.model_copy(update={"files": {name: sha256_of(folder / name) for name in names}})
+    complete = record.model_copy(update={"files": {name: sha256_of(folder / name) for name in FILES}})
     complete.write(folder)
     return complete
 
 
 def _ready(network: nn.Module, device: torch.device) -> nn.Module:
-    return network.to(device, torch.float32, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def _load_network(kind: Any, folder: Path) -> Any:
+def _load_network(folder: Path) -> Any:
     """Build from ``config.json`` and fill with exactly the weights of the file, widened to float32."""
-    network = kind.from_config(_read_json(folder / CONFIG_FILE))
+    network = _empty_network(folder / CONFIG_FILE)
     path = folder / WEIGHTS_FILE
     try:
         weights = {name: tensor.float() for name, tensor in load_file(path).items()}
@@ -178,6 +180,15 @@ def _load_network(kind: Any, folder: Path) -> Any:
             f"{path} does not hold the weights that its {CONFIG_FILE} describes: {error}"
         ) from error
     return network
+
+
+def _empty_network(path: Path) -> Any:
+    config = _read_json(path)
+    kinds = {kind.__name__: kind for kind in (PatchAutoencoder, AutoencoderKL, UNet2DModel)}
+    kind = kinds.get(config.get("_class_name", ""))
+    if kind is None:
+        raise WeightsError(f"{path} describes {config.get('_class_name')!r}; known are {', '.join(kinds)}.")
+    return kind.from_config(config)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -191,11 +202,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _check_fit(record: ModelRecord, vae: Any, unet: Any, scheduler: Any) -> None:
     channels = record.latent_channels
     facts = {
-        "latent channels of vae/": (vae.config.latent_channels, channels),
-        "input channels of unet/": (unet.config.in_channels, 2 * channels + 1),
-        "output channels of unet/": (unet.config.out_channels, channels + 1),
-        "stride of vae/": (2 ** (len(vae.config.block_out_channels) - 1), record.stride),
-        "prediction type of scheduler/": (scheduler.config.prediction_type, record.prediction_type),
+        "latent channels of vae/": (vae.config["latent_channels"], channels),
+        "input channels of unet/": (unet.config["in_channels"], 2 * channels + 1),
+        "output channels of unet/": (unet.config["out_channels"], channels + 1),
+        "prediction type of scheduler/": (scheduler.config["prediction_type"], record.prediction_type),
     }
     for what, (found, expected) in facts.items():
         if found != expected:

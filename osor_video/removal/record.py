@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from osor_video.errors import WeightsError
 
 RECORD_FILE = "model.json"
-PredictionType = Literal["epsilon", "v_prediction"]
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
 
 
 class _Plain(BaseModel):
@@ -23,12 +23,14 @@ class Architecture(_Plain):
 
     latent_channels: int = 16
     """C: channels of the latent; the UNet takes 2 C + 1 and gives C + 1."""
-    autoencoder_channels: tuple[int, ...] = (8, 16, 48, 96)
-    """Width of each autoencoder level, from full size down; four levels make stride 8."""
-    autoencoder_layers: int = 1
-    """Residual blocks a level (the decoder has one more)."""
-    autoencoder_norm_groups: int = 2
-    """Groups of the autoencoder's normalisation; few, so that a picture's brightness survives it."""
+    decoder_width: int = 128
+    """Channels of the decoder at latent size."""
+    decoder_blocks: int = 4
+    """Residual blocks at latent size."""
+    finish_width: int = 32
+    """Channels of the decoder at half the picture's size."""
+    finish_blocks: int = 2
+    """Residual blocks at half the picture's size."""
     unet_channels: tuple[int, ...] = (48, 96, 160, 224)
     """Width of each UNet level; the two lowest have attention."""
     unet_layers: int = 1
@@ -86,10 +88,10 @@ class ModelRecord(_Plain):
         """Write ``folder/model.json``."""
         (folder / RECORD_FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
-    def check_files(self, folder: Path) -> None:
-        """WeightsError unless every recorded file is there with its recorded content."""
-        for name, expected in self.files.items():
-            found = sha256_of(folder / name)
+    def check_files(self, folder: Path, names: tuple[str, ...]) -> None:
+        """WeightsError unless each of ``names`` is there with the content that the record says."""
+        for name in names:
+            found, expected = sha256_of(folder / name), self.files.get(name, "none recorded")
             if found != expected:
                 raise WeightsError(
                     f"{folder / name} is damaged or of another version: sha256 {found[:12]}, expected "

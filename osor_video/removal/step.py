@@ -38,7 +38,10 @@ def predict_x0(z_t: Tensor, out: Tensor, abar: float, prediction_type: Predictio
 
     epsilon:       z0 = (z_t - sqrt(1 - abar) out) / sqrt(abar)      (DDPM, eq. 15)
     v_prediction:  z0 = sqrt(abar) z_t - sqrt(1 - abar) out          (arXiv 2202.00512, appendix D)
+    sample:        z0 = out
     """
+    if prediction_type == "sample":
+        return out
     signal, noise = math.sqrt(abar), math.sqrt(1 - abar)
     if prediction_type == "epsilon":
         return (z_t - noise * out) / signal

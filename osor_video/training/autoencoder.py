@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder
 from osor_video.tensors import Picture
 from osor_video.training.config import AutoencoderConfig
 from osor_video.training.loop import TrainingRun
-from osor_video.training.losses import gradient_l1, normal_kl, psnr_db
+from osor_video.training.losses import gradient_l1, psnr_db
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
+from osor_video.training.principal import principal_components, sample_patches
 
 
 def pictures_to_batch(pictures: list[Picture]) -> Tensor:
@@ -34,42 +36,36 @@ def sample_crops(photos: list[Path], config: AutoencoderConfig, step: int) -> Te
 
 
 def reconstruction_loss(
-    network: Any, pictures: Tensor, noise: Tensor, config: AutoencoderConfig
+    network: Any, pictures: Tensor, gradient_weight: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """|x - y| + g gradient(x, y) + k KL, where y decodes mean + exp(log_variance / 2) noise."""
-    posterior = network.encode(pictures * 2 - 1).latent_dist
-    z = posterior.mean + posterior.std * noise
-    decoded = network.decode(z).sample * 0.5 + 0.5
+    """mean |x - y| + g gradient(x, y), where y decodes the latent of x."""
+    decoded = network.decode(network.encode(pictures * 2 - 1)) * 0.5 + 0.5
     l1 = F.l1_loss(decoded, pictures)
-    gradient = gradient_l1(decoded, pictures)
-    kl = normal_kl(posterior.mean, posterior.logvar)
-    loss = l1 + config.gradient_weight * gradient + config.kl_weight * kl
-    figures = {
-        "l1": float(l1.detach()),
-        "kl": float(kl.detach()),
-        "psnr_db": psnr_db(decoded.detach(), pictures),
-    }
-    return loss, figures
+    loss = l1 + gradient_weight * gradient_l1(decoded, pictures)
+    return loss, {"l1": float(l1.detach()), "psnr_db": psnr_db(decoded.detach(), pictures)}
+
+
+def first_autoencoder(config: AutoencoderConfig, photos: list[Path]) -> PatchAutoencoder:
+    """A fresh autoencoder whose linear part is the principal components of the photographs' patches."""
+    torch.manual_seed(config.loop.seed)
+    network = build_autoencoder(config.architecture)
+    patches = sample_patches(photos, config.patches, config.widest_crop_px, config.loop.seed)
+    network.set_components(*principal_components(patches, config.architecture.latent_channels))
+    network.encoder.requires_grad_(config.train_encoder)
+    network.to(config.loop.device, memory_format=torch.channels_last)
+    return network
 
 
 def train_autoencoder(config: AutoencoderConfig, photos_folder: Path, out: Path) -> nn.Module:
     """Train (or go on training) in ``out``; returns the averaged autoencoder."""
     torch.set_num_threads(config.loop.threads)
-    torch.manual_seed(config.loop.seed)
     photos, _ = split_photos(list_photos(photos_folder))
-    network = build_autoencoder(config.architecture)
-    if config.freeze_encoder:
-        network.encoder.requires_grad_(False)
-        network.quant_conv.requires_grad_(False)
-    run = TrainingRun(network, config.loop, out)
+    run = TrainingRun(first_autoencoder(config, photos), config.loop, out)
     run.resume()
-    cells = config.crop_px // 8
 
     def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
-        shape = (config.loop.batch, config.architecture.latent_channels, cells, cells)
-        noise = torch.randn(shape, generator=generator)
-        return reconstruction_loss(module, sample_crops(photos, config, step), noise, config)
+        pictures = sample_crops(photos, config, step).to(config.loop.device)
+        return reconstruction_loss(module, pictures, config.gradient_weight)
 
     run.run(step_loss)
     return run.averaged

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osor_video.errors import ConfigError
-from osor_video.removal.record import Architecture
+from osor_video.removal.record import Architecture, PredictionType
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -39,6 +39,8 @@ class LoopConfig(_Section):
     """Seed of the first weights and, together with the step number, of every sample."""
     threads: int = Field(default=1, ge=1)
     """CPU threads of the tensor library."""
+    device: str = "cpu"
+    """Where the networks are trained, as torch names it."""
 
 
 class AutoencoderConfig(_Section):
@@ -52,10 +54,39 @@ class AutoencoderConfig(_Section):
     """Largest region of a photograph that is shrunk into one crop."""
     gradient_weight: float = Field(default=1.0, ge=0)
     """Weight of the loss on picture gradients."""
-    kl_weight: float = Field(default=1e-4, ge=0)
-    """Weight of the divergence of the posterior from a unit normal."""
-    freeze_encoder: bool = False
-    """Train the decoder alone, so that latents made earlier stay valid."""
+    train_encoder: bool = False
+    """Train the encoder too; otherwise it stays the linear map on principal components it starts as, so that
+    latents may be made before the decoder is ready."""
+    patches: int = Field(default=60000, ge=256)
+    """8x8 patches from which the principal components are taken."""
+
+
+class RemoverConfig(_Section):
+    """Training of the one-step UNet on pairs made on the fly."""
+
+    architecture: Architecture = Architecture()
+    loop: LoopConfig = LoopConfig()
+    timestep: int = Field(default=400, ge=0, lt=1000)
+    """The one timestep."""
+    prediction_type: PredictionType = "sample"
+    """What the first C output channels are. A small network trained from scratch fills much sooner when it
+    gives the clean latent itself: otherwise it must first learn to cancel the noise it was given."""
+    crop_px: int = Field(default=192, ge=64, multiple_of=64)
+    """Side of the square crops."""
+    widest_crop_px: int = Field(default=448, ge=64)
+    """Largest region of a photograph that is shrunk into one crop."""
+    bad_mask_share: float = Field(default=0.5, ge=0, le=1)
+    """How often a batch has incomplete masks (one kind a batch)."""
+    fill_weight: float = Field(default=4.0, ge=0)
+    """Weight of the L1 between z0 and the clean latent."""
+    outside_weight: float = Field(default=0.1, ge=0)
+    """Weight of a cell outside object and effects in that L1; inside it is 1."""
+    bce_weight: float = Field(default=1.0, ge=0)
+    """Weight of alpha's cross entropy."""
+    dice_weight: float = Field(default=2.0, ge=0)
+    """Weight of alpha's Dice loss."""
+    workers: int = Field(default=1, ge=0)
+    """Processes that make pairs; 0 makes them in the training process."""
 
 
 def load_config(path: Path, kind: type[T]) -> T:

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from osor_video.errors import ConfigError
 from osor_video.training.config import LoopConfig
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,18 @@ def rate_factor(step: int, loop: LoopConfig) -> float:
         return (step + 1) / loop.warmup_steps
     progress = (step - loop.warmup_steps) / max(1, loop.steps - loop.warmup_steps)
     return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def load_averaged(network: nn.Module, folder: Path) -> dict[str, float]:
+    """Fill ``network`` with the averaged weights of a run; returns the steps and hours they took."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise ConfigError(
+            f"{folder} holds no training run (no {CHECKPOINT}); train first, or give another folder."
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network.load_state_dict(state["averaged"])
+    return {"steps": int(state["step"]), "hours": round(float(state["seconds"]) / 3600, 2)}
 
 
 class TrainingRun:

@@ -8,18 +8,13 @@ from torch.nn import functional as F
 
 
 def gradient_l1(picture: Tensor, target: Tensor, scales: int = 2) -> Tensor:
-    """Mean |d picture - d target| of x and y differences, averaged over ``scales`` halvings of [B, C, H, W]."""
+    """Mean |d picture - d target| of x and y differences, averaged over ``scales`` halvings of both."""
     total = picture.new_zeros(())
     for _ in range(scales):
         difference = picture - target
         total = total + difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
         picture, target = F.avg_pool2d(picture, 2), F.avg_pool2d(target, 2)
     return total / scales
-
-
-def normal_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) || N(0, 1)) = (mean^2 + v - 1 - log v) / 2, averaged over elements."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 
 
 def masked_l1(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:

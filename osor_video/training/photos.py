@@ -40,7 +40,8 @@ def read_photo(path: Path, short_side_px: int = WORKING_SHORT_SIDE_PX) -> Pictur
         raise ConfigError(f"{path} cannot be read as a picture; remove it from the folder of photographs.")
     scale = min(1.0, short_side_px / min(bgr.shape[:2]))
     size_wh = (round(bgr.shape[1] * scale), round(bgr.shape[0] * scale))
-    return cv2.cvtColor(cv2.resize(bgr, size_wh, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+    small = cv2.resize(bgr, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def random_crop(photo: Picture, side_px: int, widest_px: int, random: np.random.Generator) -> Picture:
@@ -52,4 +53,5 @@ def random_crop(photo: Picture, side_px: int, widest_px: int, random: np.random.
     crop = photo[top : top + region, left : left + region]
     if random.random() < 0.5:
         crop = crop[:, ::-1]
-    return cv2.resize(np.ascontiguousarray(crop), (side_px, side_px), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(np.ascontiguousarray(crop), (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)

@@ -3,46 +3,48 @@
 import pytest
 import torch
 
+from osor_video.removal.record import PredictionType
 from osor_video.removal.step import add_noise, blend, latent_mask, noise_tile, predict_x0
 
 
-def test_a_latent_cell_is_masked_when_one_of_its_pixels_is():
+def test_a_latent_cell_is_masked_when_one_of_its_pixels_is() -> None:
     mask = torch.zeros(1, 1, 16, 24)
     mask[0, 0, 7, 8] = 1
     assert latent_mask(mask, 8).tolist() == [[[[0, 1, 0], [0, 0, 0]]]]
 
 
-def test_latent_mask_rejects_sides_that_are_no_multiples():
+def test_latent_mask_rejects_sides_that_are_no_multiples() -> None:
     with pytest.raises(ValueError, match="multiples of 8"):
         latent_mask(torch.zeros(1, 1, 12, 16), 8)
 
 
-def test_add_noise_mixes_by_the_roots_of_abar():
+def test_add_noise_mixes_by_the_roots_of_abar() -> None:
     z, eps = torch.full((1, 1, 1, 1), 2.0), torch.full((1, 1, 1, 1), -1.0)
     assert add_noise(z, eps, 0.64).item() == pytest.approx(0.8 * 2 - 0.6)
 
 
-def test_predict_x0_by_hand():
+def test_predict_x0_by_hand() -> None:
     z_t, out = torch.full((1, 1, 1, 1), 1.0), torch.full((1, 1, 1, 1), 0.5)
     assert predict_x0(z_t, out, 0.64, "epsilon").item() == pytest.approx((1 - 0.3) / 0.8)
     assert predict_x0(z_t, out, 0.64, "v_prediction").item() == pytest.approx(0.8 - 0.3)
+    assert predict_x0(z_t, out, 0.64, "sample") is out
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_a_true_prediction_gives_the_clean_latent_back(prediction_type):
+def test_a_true_prediction_gives_the_clean_latent_back(prediction_type: PredictionType) -> None:
     z, eps, abar = noise_tile(1, 4, (3, 2)), noise_tile(2, 4, (3, 2)), 0.42448
     velocity = abar**0.5 * eps - (1 - abar) ** 0.5 * z
     out = eps if prediction_type == "epsilon" else velocity
     torch.testing.assert_close(predict_x0(add_noise(z, eps, abar), out, abar, prediction_type), z)
 
 
-def test_blend_takes_x0_where_alpha_is_one():
+def test_blend_takes_x0_where_alpha_is_one() -> None:
     z0, z = torch.full((1, 1, 1, 3), 8.0), torch.full((1, 1, 1, 3), 4.0)
     logit = torch.tensor([[[[100.0, 0.0, -100.0]]]])
     assert blend(z0, z, logit).flatten().tolist() == [8.0, 6.0, 4.0]
 
 
-def test_noise_tile_depends_on_the_seed_alone():
+def test_noise_tile_depends_on_the_seed_alone() -> None:
     torch.manual_seed(5)
     first = noise_tile(7, 4, (8, 8))
     torch.manual_seed(6)

@@ -1,0 +1,72 @@
+"""Making the compact model: ``python -m osor_video.training autoencoder|remover|export|validate CONFIG``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from osor_video.errors import OsorError
+from osor_video.removal.model import bundled_model_path
+from osor_video.training.autoencoder import train_autoencoder
+from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config
+from osor_video.training.export import export_model
+from osor_video.training.remover import train_remover
+from osor_video.training.validate import validate_model, write_grids
+
+log = logging.getLogger("osor_video.training")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one task; 0, or 2 after an error that the input caused."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    arguments = _parser().parse_args(argv)
+    try:
+        _run(arguments)
+    except OsorError as error:
+        log.error("%s", error)
+        return 2
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.task == "autoencoder":
+        train_autoencoder(load_config(arguments.config, AutoencoderConfig), arguments.photos, arguments.out)
+        return
+    config = load_config(arguments.config, RemoverConfig)
+    if arguments.task == "remover":
+        train_remover(config, arguments.photos, arguments.cutouts, arguments.autoencoder, arguments.out)
+    elif arguments.task == "export":
+        export_model(config, arguments.photos, arguments.autoencoder, arguments.remover, arguments.model)
+    else:
+        sources = (arguments.model, arguments.photos, arguments.cutouts)
+        log.info("%s", json.dumps(validate_model(*sources, arguments.pairs, config.crop_px), indent=2))
+        log.info("wrote %s", write_grids(*sources, arguments.out, config.crop_px))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m osor_video.training", description=__doc__)
+    tasks = parser.add_subparsers(dest="task", required=True)
+    wanted = {
+        "autoencoder": ("photos", "out"),
+        "remover": ("photos", "cutouts", "autoencoder", "out"),
+        "export": ("photos", "autoencoder", "remover"),
+        "validate": ("photos", "cutouts", "out"),
+    }
+    for task, folders in wanted.items():
+        command = tasks.add_parser(task)
+        command.add_argument("config", type=Path, help="a YAML file of configs/train")
+        for folder in folders:
+            command.add_argument(f"--{folder}", type=Path, required=True)
+        if task in ("export", "validate"):
+            command.add_argument("--model", type=Path, default=bundled_model_path(), help="the model folder")
+        if task == "validate":
+            command.add_argument("--pairs", type=int, default=96, help="held-out pairs to measure on")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

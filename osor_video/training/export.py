@@ -1,0 +1,55 @@
+"""Turning two finished runs into a model folder with its record."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+from osor_video.removal.model import build_unet, save_model
+from osor_video.removal.record import ModelRecord
+from osor_video.training.config import RemoverConfig
+from osor_video.training.loop import load_averaged
+from osor_video.training.photos import list_photos, split_photos
+from osor_video.training.remover import STRIDE, load_autoencoder, measure_latent_scale
+
+DATA = (
+    "photographs: wallpaper collections (CC0, CC BY, CC BY-SA, Unsplash, Pexels) and OpenSfM (BSD-2); "
+    "objects: coco128-seg (images Flickr CC, labels CC BY 4.0), pasted with drawn shadows and reflections"
+)
+
+
+def export_model(
+    config: RemoverConfig, photos_folder: Path, autoencoder_run: Path, remover_run: Path, folder: Path
+) -> ModelRecord:
+    """Write the averaged weights of both runs as float16 to ``folder``; validation adds the figures."""
+    photos, _ = split_photos(list_photos(photos_folder))
+    autoencoder = load_autoencoder(config, autoencoder_run)
+    autoencoder_facts = load_averaged(autoencoder, autoencoder_run)
+    unet = build_unet(config.architecture)
+    unet_facts = load_averaged(unet, remover_run)
+    record = ModelRecord(
+        name="compact",
+        licence="Apache-2.0",
+        timestep=config.timestep,
+        prediction_type=config.prediction_type,
+        latent_channels=config.architecture.latent_channels,
+        latent_scale=measure_latent_scale(autoencoder, photos),
+        stride=STRIDE,
+        multiple_px=STRIDE * 2 ** (len(config.architecture.unet_channels) - 1),
+        raster_px=config.crop_px,
+        made={
+            "how": "trained from scratch by osor_video.training",
+            "data": DATA,
+            "training_photographs": len(photos),
+            "autoencoder_steps": autoencoder_facts["steps"],
+            "autoencoder_hours": autoencoder_facts["hours"],
+            "unet_steps": unet_facts["steps"],
+            "unet_hours": unet_facts["hours"],
+            "unet_batch": config.loop.batch,
+            "unet_parameters": sum(parameter.numel() for parameter in unet.parameters()),
+            "hardware": f"{config.loop.device}, {config.loop.threads} thread(s), {platform.machine()}",
+        },
+    )
+    return save_model(folder, record, autoencoder, unet, torch.float16)

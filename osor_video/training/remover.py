@@ -1,0 +1,159 @@
+"""Training of the one-step UNet: fill the hole, and say where (OSOR, arXiv 2606.28094)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from osor_video.removal.autoencoder import PatchAutoencoder
+from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
+from osor_video.removal.step import add_noise, latent_mask, predict_x0
+from osor_video.training.bad_masks import choose_kind, spoil_mask
+from osor_video.training.config import RemoverConfig
+from osor_video.training.cutouts import Cutout, load_cutouts
+from osor_video.training.loop import TrainingRun, load_averaged
+from osor_video.training.losses import alpha_bce, alpha_dice, masked_l1
+from osor_video.training.pairs import make_pair
+from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
+
+STRIDE = 8
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware mask [B, 1, S, S] of 0 and 1."""
+
+
+class PairBatches(Dataset[Batch]):
+    """The batch of each step: a function of the seed and the step number alone."""
+
+    def __init__(
+        self, photos: list[Path], cutouts: list[Cutout], config: RemoverConfig, steps: range
+    ) -> None:
+        self.photos, self.cutouts, self.config, self.steps = photos, cutouts, config, steps
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Make the pairs of one step; in half of the steps all masks are incomplete in one way."""
+        config, step = self.config, self.steps[index]
+        random = np.random.default_rng([config.loop.seed, step])
+        kind = choose_kind(random) if random.random() < config.bad_mask_share else None
+        pairs = [
+            make_pair(self.photos, self.cutouts, config.crop_px, config.widest_crop_px, random)
+            for _ in range(config.loop.batch)
+        ]
+        masks = [pair.mask if kind is None else spoil_mask(pair.mask, kind, random) for pair in pairs]
+        return (
+            _pictures([pair.shot for pair in pairs]),
+            _pictures([pair.clean for pair in pairs]),
+            torch.from_numpy(np.stack(masks))[:, None].float(),
+            torch.from_numpy(np.stack([pair.effect_mask for pair in pairs]))[:, None].float(),
+        )
+
+
+def _pictures(pictures: list[Any]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
+
+
+def _keep_single_threaded(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def measure_latent_scale(autoencoder: PatchAutoencoder, photos: list[Path]) -> float:
+    """1 / standard deviation of the latents of one crop of each photograph."""
+    random = np.random.default_rng(0)
+    with torch.inference_mode():
+        crops = [random_crop(read_photo(photo), 192, 448, random) for photo in photos]
+        latents = torch.cat([autoencoder.encode(_pictures([crop]) * 2 - 1) for crop in crops])
+    return round(float(1 / latents.std()), 4)
+
+
+@dataclass(frozen=True)
+class RemovalLoss:
+    """The objective, with the frozen parts it needs."""
+
+    autoencoder: PatchAutoencoder
+    latent_scale: float
+    abar: float
+    config: RemoverConfig
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        """[B, 3, S, S] in [0, 1] -> scaled latents."""
+        return self.autoencoder.encode(pictures * 2 - 1) * self.latent_scale
+
+    def __call__(self, unet: Any, batch: Batch, eps: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """f L1(z0, z_clean) weighted to object and effects + b BCE(alpha) + d Dice(alpha)."""
+        shot, clean, mask, effect_mask = batch
+        z, z_clean = self.encode(shot), self.encode(clean)
+        target = F.avg_pool2d(effect_mask, STRIDE)
+        z_t = add_noise(z, eps, self.abar)
+        inputs = torch.cat([z_t, latent_mask(mask, STRIDE), z], dim=1)
+        out = unet(inputs.contiguous(memory_format=torch.channels_last), self.config.timestep).sample
+        z0 = predict_x0(z_t, out[:, :-1], self.abar, self.config.prediction_type)
+        weight = (target > 0).float().clamp(min=self.config.outside_weight)
+        fill = masked_l1(z0, z_clean, weight)
+        bce, dice = alpha_bce(out[:, -1:], target), alpha_dice(out[:, -1:], target)
+        loss = self.config.fill_weight * fill + self.config.bce_weight * bce + self.config.dice_weight * dice
+        return loss, {
+            name: float(value.detach()) for name, value in (("fill", fill), ("bce", bce), ("dice", dice))
+        }
+
+
+def load_autoencoder(config: RemoverConfig, folder: Path) -> PatchAutoencoder:
+    """The averaged autoencoder of a finished run, frozen."""
+    autoencoder = build_autoencoder(config.architecture)
+    load_averaged(autoencoder, folder)
+    autoencoder.eval().requires_grad_(False)
+    return autoencoder
+
+
+def train_remover(
+    config: RemoverConfig, photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, out: Path
+) -> nn.Module:
+    """Train (or go on training) in ``out``; returns the averaged UNet."""
+    torch.set_num_threads(config.loop.threads)
+    photos, _ = split_photos(list_photos(photos_folder))
+    cutouts, _ = load_cutouts(cutouts_folder)
+    autoencoder = load_autoencoder(config, autoencoder_run)
+    abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
+    latent_scale = measure_latent_scale(autoencoder, photos)
+    device = torch.device(config.loop.device)
+    objective = RemovalLoss(autoencoder.to(device), latent_scale, abar, config)
+    torch.manual_seed(config.loop.seed)
+    unet = build_unet(config.architecture).to(device, memory_format=torch.channels_last)
+    run = TrainingRun(unet, config.loop, out)
+    run.resume()
+    batches = _batches(PairBatches(photos, cutouts, config, range(run.step, config.loop.steps)), config)
+
+    def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+        generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
+        cells = config.crop_px // STRIDE
+        shape = (config.loop.batch, config.architecture.latent_channels, cells, cells)
+        shot, clean, mask, effect_mask = (part.to(device) for part in next(batches))
+        eps = torch.randn(shape, generator=generator).to(device)
+        return objective(module, (shot, clean, mask, effect_mask), eps)
+
+    run.run(step_loss)
+    return run.averaged
+
+
+def _batches(dataset: PairBatches, config: RemoverConfig) -> Iterator[Batch]:
+    loader: DataLoader[Batch] = DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=config.workers,
+        worker_init_fn=_keep_single_threaded,
+        # A forked child waits for ever on OpenCV's thread pool.
+        multiprocessing_context="spawn" if config.workers else None,
+    )
+    return iter(loader)

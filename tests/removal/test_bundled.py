@@ -1,0 +1,48 @@
+"""The weights that come with the package: whole, licensed, and good enough to be of use."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from osor_video.removal.model import OsorModel, bundled_model_path
+from osor_video.removal.step import latent_mask, noise_tile
+from osor_video.tensors import mask_to_tensor, picture_to_tensor
+
+
+@pytest.fixture(scope="module")
+def model() -> OsorModel:
+    return OsorModel.from_folder(bundled_model_path())
+
+
+@pytest.fixture(scope="module")
+def ground() -> np.ndarray:
+    coarse = np.random.default_rng(0).integers(60, 200, (8, 8, 3)).astype(np.uint8)
+    return np.asarray(cv2.resize(coarse, (192, 192), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def test_the_record_tells_where_the_weights_come_from(model: OsorModel) -> None:
+    assert model.record.licence == "Apache-2.0"
+    assert {"data", "hardware", "unet_steps"} <= model.record.made.keys()
+    assert model.record.validation["autoencoder_psnr_db"] >= 30
+    assert sum(path.stat().st_size for path in bundled_model_path().rglob("*")) < 30e6
+
+
+def test_the_round_trip_is_faithful(model: OsorModel, ground: np.ndarray) -> None:
+    image = picture_to_tensor(ground)
+    error = (model.decode(model.encode(image)) - image).square().mean()
+    assert -10 * torch.log10(error) > 32
+
+
+def test_an_object_is_found_and_made_less_visible(model: OsorModel, ground: np.ndarray) -> None:
+    shot, mask = ground.copy(), np.zeros((192, 192), bool)
+    mask[64:128, 80:112] = True
+    shot[mask] = (230, 20, 20)
+    z, z_clean = model.encode(picture_to_tensor(shot)), model.encode(picture_to_tensor(ground))
+    m = latent_mask(mask_to_tensor(mask), 8)
+    prediction = model.predict(z, m, noise_tile(0, 16, (24, 24)))
+    alpha = prediction.alpha_logit.sigmoid()
+    assert alpha[m > 0].mean() > 0.8
+    assert alpha[m == 0].mean() < 0.1
+    hole = (m > 0).expand_as(z)
+    assert (prediction.z0 - z_clean)[hole].abs().mean() < 0.6 * (z - z_clean)[hole].abs().mean()

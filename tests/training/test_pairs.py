@@ -1,0 +1,147 @@
+"""Pairs and incomplete masks: a seed fixes a pair, and nothing changes outside the effect mask."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from osor_video.errors import ConfigError
+from osor_video.tensors import Mask
+from osor_video.training.bad_masks import SHARES, choose_kind, spoil_mask
+from osor_video.training.cutouts import Cutout, choose_cutout, load_cutouts
+from osor_video.training.effects import ground_affine
+from osor_video.training.pairs import VISIBLE, Pair, make_pair, random_blob
+from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
+
+SIDE = 64
+Material = tuple[list[Path], list[Cutout]]
+
+
+@pytest.fixture
+def material(photos_folder: Path, cutouts_folder: Path) -> Material:
+    return split_photos(list_photos(photos_folder))[0], load_cutouts(cutouts_folder)[0]
+
+
+def pair_of(material: Material, seed: int, blob_share: float = 0.1) -> Pair:
+    return make_pair(*material, SIDE, 128, np.random.default_rng(seed), blob_share=blob_share)
+
+
+def test_every_twelfth_photograph_is_held_out(photos_folder: Path) -> None:
+    training, held_out = split_photos(list_photos(photos_folder))
+    assert [photo.stem for photo in held_out] == ["photo_00", "photo_12"]
+    assert not set(training) & set(held_out)
+    assert len(training) == 11
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds 0 photographs"):
+        list_photos(tmp_path)
+
+
+def test_a_broken_photograph_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match=r"broken\.jpg cannot be read"):
+        read_photo(tmp_path / "broken.jpg")
+
+
+def test_random_crops_have_the_wanted_side(photos_folder: Path) -> None:
+    photo = read_photo(list_photos(photos_folder)[0])
+    for seed in range(5):
+        assert random_crop(photo, 96, 400, np.random.default_rng(seed)).shape == (96, 96, 3)
+
+
+def test_cutouts_leave_small_objects_out_and_split_by_photograph(cutouts_folder: Path) -> None:
+    training, held_out = load_cutouts(cutouts_folder)
+    assert (len(training), len(held_out)) == (11, 2)
+    assert {cutout.label for cutout in training} == {0}
+    assert training[0].matte.shape == training[0].colour.shape[:2]
+    assert choose_cutout(training, np.random.default_rng(0), person_share=0.0).label == 0
+
+
+def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="too few labelled objects"):
+        load_cutouts(tmp_path)
+
+
+def test_the_same_seed_makes_the_same_pair(material: Material) -> None:
+    first, again, other = pair_of(material, 3), pair_of(material, 3), pair_of(material, 4)
+    assert np.array_equal(first.shot, again.shot)
+    assert np.array_equal(first.effect_mask, again.effect_mask)
+    assert not np.array_equal(first.shot, other.shot)
+
+
+def test_nothing_visible_changes_outside_the_effect_mask(material: Material) -> None:
+    changed_by_effects = 0
+    for seed in range(30):
+        pair = pair_of(material, seed)
+        difference = np.abs(pair.shot.astype(int) - pair.clean.astype(int)).max(axis=2)
+        # The seen difference is measured on a slightly blurred map, so single pixels may exceed it a little.
+        assert difference[~pair.effect_mask].max(initial=0) <= 255 * VISIBLE * 3
+        assert (pair.mask <= pair.effect_mask).all()
+        assert pair.mask.any()
+        changed_by_effects += int((pair.effect_mask & ~pair.mask).sum() > 50)
+    assert changed_by_effects > 10
+
+
+def test_a_random_hole_changes_no_pixel(material: Material) -> None:
+    pair = pair_of(material, 0, blob_share=1.0)
+    assert np.array_equal(pair.shot, pair.clean)
+    assert np.array_equal(pair.mask, pair.effect_mask)
+
+
+def test_the_mirror_image_lies_below_the_foot() -> None:
+    matrix = np.array([[1.0, 0, 10], [0, 1.0, 20]])
+    foot = (15.0, 60.0)
+    mirrored = ground_affine(matrix, foot, 0.0, -1.0)
+    assert (mirrored @ [5, 40, 1]).tolist() == [15, 60]
+    assert (mirrored @ [5, 0, 1]).tolist() == [15, 100]
+    assert (ground_affine(matrix, foot, 0.5, 0.25) @ [5, 0, 1]).tolist() == [15 + 0.5 * 40, 60 - 0.25 * 40]
+
+
+@pytest.fixture
+def disc() -> Mask:
+    canvas = np.zeros((100, 100), np.uint8)
+    cv2.circle(canvas, (50, 50), 20, 1, -1)
+    return np.asarray(canvas > 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [("shrink", 0.45, 0.75), ("core", 0.1, 0.4), ("holes", 0.2, 0.99)]
+)
+def test_shrunk_masks_lie_inside(disc: Mask, kind: str, low: float, high: float) -> None:
+    for seed in range(8):
+        spoilt = spoil_mask(disc, kind, np.random.default_rng(seed))
+        assert (spoilt <= disc).all()
+        assert low <= spoilt.sum() / disc.sum() <= high
+
+
+def test_a_hull_contains_the_mask(disc: Mask) -> None:
+    disc[45:55, 50:80] = False
+    spoilt = spoil_mask(disc, "hull", np.random.default_rng(0))
+    assert (disc <= spoilt).all()
+    assert spoilt[50, 60]
+
+
+def test_a_shift_moves_the_mask_a_little(disc: Mask) -> None:
+    spoilt = spoil_mask(disc, "shift", np.random.default_rng(0))
+    assert spoilt.sum() == pytest.approx(disc.sum(), rel=0.02)
+    assert np.abs(np.argwhere(spoilt).mean(0) - np.argwhere(disc).mean(0)).max() <= 7.5
+
+
+def test_an_empty_mask_stays_empty_and_an_unknown_kind_is_refused(disc: Mask) -> None:
+    random = np.random.default_rng(0)
+    assert not spoil_mask(np.zeros((8, 8), bool), "core", random).any()
+    with pytest.raises(ValueError, match="unknown kind"):
+        spoil_mask(disc, "colour", random)
+
+
+def test_kinds_come_in_their_shares() -> None:
+    random = np.random.default_rng(0)
+    kinds = [choose_kind(random) for _ in range(2000)]
+    for kind, share in SHARES.items():
+        assert kinds.count(kind) / 2000 == pytest.approx(share, abs=0.04)
+
+
+def test_blobs_are_never_empty() -> None:
+    assert all(random_blob(SIDE, np.random.default_rng(seed)).sum() > 10 for seed in range(20))

@@ -1,0 +1,185 @@
+"""Three steps of both trainers at tiny size: resume is exact, and two runs become a model folder."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from osor_video.errors import ConfigError
+from osor_video.removal.autoencoder import PatchAutoencoder
+from osor_video.removal.model import OsorModel
+from osor_video.training.__main__ import main
+from osor_video.training.autoencoder import first_autoencoder, sample_crops, train_autoencoder
+from osor_video.training.config import AutoencoderConfig, LoopConfig, RemoverConfig, load_config
+from osor_video.training.loop import CHECKPOINT, LOG, load_averaged, rate_factor
+from osor_video.training.losses import psnr_db
+from osor_video.training.photos import list_photos
+from osor_video.training.principal import principal_components
+from osor_video.training.remover import train_remover
+from tests.tiny import TINY
+
+
+def loop(steps: int, **options: Any) -> LoopConfig:
+    return LoopConfig(steps=steps, batch=2, warmup_steps=2, checkpoint_steps=2, **options)
+
+
+def autoencoder_config(steps: int = 3, **options: Any) -> AutoencoderConfig:
+    return AutoencoderConfig(
+        architecture=TINY, loop=loop(steps, **options), crop_px=64, widest_crop_px=128, patches=512
+    )
+
+
+def remover_config(steps: int = 3, **options: Any) -> RemoverConfig:
+    return RemoverConfig(
+        architecture=TINY, loop=loop(steps, **options), crop_px=64, widest_crop_px=128, workers=0
+    )
+
+
+@pytest.fixture(scope="module")
+def autoencoder_run(photos_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("autoencoder")
+    train_autoencoder(autoencoder_config(), photos_folder, folder)
+    return folder
+
+
+def equal_states(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first.values(), second.values(), strict=True))
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(folder / CHECKPOINT, weights_only=True)
+    return state
+
+
+def stop_and_go_on(train: Callable[[Any, Path], None], config_of: Callable[..., Any], folder: Path) -> None:
+    """One step a call (the wall time is over at once), then the rest."""
+    constant = {"learning_rate": 1e-3}
+    train(config_of(3, minutes=1e-9, **constant), folder)
+    assert checkpoint(folder)["step"] == 1
+    train(config_of(3, **constant), folder)
+    assert checkpoint(folder)["step"] == 3
+
+
+def test_a_resumed_autoencoder_run_equals_an_uninterrupted_one(photos_folder: Path, tmp_path: Path) -> None:
+    def train(config: AutoencoderConfig, folder: Path) -> None:
+        train_autoencoder(config, photos_folder, folder)
+
+    train(autoencoder_config(), tmp_path / "whole")
+    stop_and_go_on(train, autoencoder_config, tmp_path / "parts")
+    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert equal_states(whole["module"], parts["module"])
+    assert equal_states(whole["averaged"], parts["averaged"])
+
+
+def test_a_resumed_remover_run_equals_an_uninterrupted_one(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    def train(config: RemoverConfig, folder: Path) -> None:
+        train_remover(config, photos_folder, cutouts_folder, autoencoder_run, folder)
+
+    train(remover_config(), tmp_path / "whole")
+    stop_and_go_on(train, remover_config, tmp_path / "parts")
+    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert equal_states(whole["module"], parts["module"])
+    assert not equal_states(whole["module"], whole["averaged"])
+
+
+def test_the_log_forgets_rows_after_the_checkpoint(
+    photos_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / CHECKPOINT).write_bytes((autoencoder_run / CHECKPOINT).read_bytes())
+    lines = (autoencoder_run / LOG).read_text().splitlines()
+    (run / LOG).write_text("\n".join([*lines, "4,9.9,1,1,1"]) + "\n")
+    train_autoencoder(autoencoder_config(), photos_folder, run)
+    assert (run / LOG).read_text().splitlines() == lines
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    config = loop(10)
+    rates = [rate_factor(step, config) for step in range(11)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[10] == pytest.approx(0.05)
+
+
+def test_principal_components_invert_what_they_keep() -> None:
+    patches = torch.randn(500, 6, generator=torch.Generator().manual_seed(0)) @ torch.diag(
+        torch.tensor([5.0, 4, 3, 2, 0, 0])
+    )
+    mean, rows, inverse = principal_components(patches, 4)
+    torch.testing.assert_close((patches - mean) @ rows.T @ inverse.T + mean, patches, atol=1e-4, rtol=1e-4)
+
+
+def test_the_first_autoencoder_is_the_linear_one_and_already_good(photos_folder: Path) -> None:
+    config = autoencoder_config()
+    photos = list_photos(photos_folder)
+    network = first_autoencoder(config, photos)
+    pictures = sample_crops(photos, config, 0)
+    with torch.inference_mode():
+        z = network.encode(pictures * 2 - 1)
+        decoded = network.decode(z) * 0.5 + 0.5
+    assert z.shape == (2, 4, 8, 8)
+    assert psnr_db(decoded, pictures) > 18
+    assert not any(parameter.requires_grad for parameter in network.encoder.parameters())
+
+
+def test_the_linear_part_follows_its_matrices() -> None:
+    network = PatchAutoencoder(latent_channels=2, stride=4, decoder_width=4, decoder_blocks=1, finish_width=4)
+    rows, mean = torch.randn(2, 48), torch.randn(48)
+    network.set_components(mean, rows, rows.T)
+    picture = torch.randn(1, 3, 4, 4)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.encode(picture).flatten(), rows @ (picture.flatten() - mean))
+
+
+def test_runs_become_a_model_folder_with_figures(
+    photos_folder: Path,
+    cutouts_folder: Path,
+    autoencoder_run: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = tmp_path / "remover.yaml"
+    config.write_text(remover_config().model_dump_json())
+    photos, cutouts = f"--photos={photos_folder}", f"--cutouts={cutouts_folder}"
+    encoder, remover = f"--autoencoder={autoencoder_run}", tmp_path / "remover"
+    model = tmp_path / "model"
+    assert main(["remover", str(config), photos, cutouts, encoder, f"--out={remover}"]) == 0
+    assert main(["export", str(config), photos, encoder, f"--remover={remover}", f"--model={model}"]) == 0
+    validate = [
+        "validate",
+        str(config),
+        photos,
+        cutouts,
+        f"--model={model}",
+        f"--out={tmp_path}",
+        "--pairs=3",
+    ]
+    with caplog.at_level(logging.INFO):
+        assert main(validate) == 0
+    assert (tmp_path / "grid_1.png").exists()
+    record = OsorModel.from_folder(model).record
+    assert record.made["unet_steps"] == 3
+    assert record.validation["autoencoder_psnr_db"] > 15
+    assert {"hole_psnr_db", "hole_psnr_telea_db", "alpha_iou"} <= record.validation.keys()
+    assert json.loads((model / "vae/config.json").read_text())["_class_name"] == "PatchAutoencoder"
+
+
+def test_an_unfinished_run_is_refused(autoencoder_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no training run"):
+        load_averaged(torch.nn.Identity(), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["colour: blue", "loop: [", "loop: {steps: 0}"])
+def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, photos_folder: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"wrong\.yaml"):
+        load_config(path, RemoverConfig)
+    assert main(["autoencoder", str(path), f"--photos={photos_folder}", f"--out={tmp_path}"]) == 2
