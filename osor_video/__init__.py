@@ -36,7 +36,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     **dict.fromkeys(("VideoRemover", "as_seed", "remove_object"), "osor_video.api"),
-    **dict.fromkeys(("ConfigError", "MaskError", "OsorError", "VideoError", "WeightsError"), "osor_video.errors"),
+    **dict.fromkeys(
+        ("ConfigError", "MaskError", "OsorError", "VideoError", "WeightsError"), "osor_video.errors"
+    ),
     "Config": "osor_video.config",
     "RunReport": "osor_video.report",
 }

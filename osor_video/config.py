@@ -184,7 +184,9 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key.strip()} got {value!r}, which is not a value that YAML can read.") from error
+        raise ConfigError(
+            f"--set {key.strip()} got {value!r}, which is not a value that YAML can read."
+        ) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from osor_video import __version__
 from osor_video.apps.exits import PROGRAM, spoken_errors
 from osor_video.apps.inputs import (
     SeedOptions,
-    check_clip,
     check_file_target,
     check_folder_target,
     check_source,
+    frame_numbers,
     load_config,
 )
 
@@ -31,13 +31,18 @@ app = typer.Typer(
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The clip.")]
 MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the first frame, object white.")]
-Box = Annotated[str | None, typer.Option("--box", metavar="x,y,w,h", help="Or a box around the object, in pixels.")]
-Polygon = Annotated[str | None, typer.Option("--polygon", metavar="x1,y1,...", help="Or the corners of a polygon.")]
+Box = Annotated[
+    str | None, typer.Option("--box", metavar="x,y,w,h", help="Or a box around the object, in pixels.")
+]
+Polygon = Annotated[
+    str | None, typer.Option("--polygon", metavar="x1,y1,...", help="Or the corners of a polygon.")
+]
 Preset = Annotated[str, typer.Option("--preset", help="fast, balanced or best.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings that differ.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as mask.grow=0.03.")
 ]
+Model = Annotated[Path | None, typer.Option("--model", help="Folder of another OSOR model.")]
 Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
 FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
@@ -69,15 +74,21 @@ def remove(
     preset: Preset = "balanced",
     config: ConfigFile = None,
     settings: Settings = None,
-    model: Annotated[Path | None, typer.Option("--model", help="Folder of another OSOR model.")] = None,
+    model: Model = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
     fill: Annotated[str | None, typer.Option("--fill", help="auto, diffusion or plate.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the noise; same seed, same bytes.")] = None,
-    masks_out: Annotated[Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the noise; same seed, same bytes.")
+    ] = None,
+    masks_out: Annotated[
+        Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")] = None,
     preview: Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")] = None,
-    crf: Annotated[int | None, typer.Option("--crf", help="Quality of the encoding; lower is better.")] = None,
+    crf: Annotated[
+        int | None, typer.Option("--crf", help="Quality of the encoding; lower is better.")
+    ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")] = False,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -134,6 +145,60 @@ def masks(
         named: dict[str, Any] = {"flow.backend": flow, "flow.weights": flow_weights}
         values = load_config(preset, config, settings or [], named)
         removal.write_masks(removal.Job(source, marked.seed(), output, values, threads, quiet))
+
+
+@app.command()
+def bench(
+    preset: Preset = "balanced",
+    config: ConfigFile = None,
+    settings: Settings = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Folder of NAME.mp4, NAME_first.png, NAME_clean.mp4, NAME_mask.mkv."),
+    ] = None,
+    case: Annotated[list[str] | None, typer.Option("--case", help="Only this case.")] = None,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Frames/s and memory at 100, 200 and 400 frames.")
+    ] = False,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
+    model: Model = None,
+    flow: Flow = None,
+    flow_weights: FlowWeights = None,
+) -> None:
+    """Measure quality against true clean plates, beside simple baselines."""
+    with spoken_errors():
+        check_file_target(markdown, "--markdown", (".md",))
+        named = {"removal.model": model, "flow.backend": flow, "flow.weights": flow_weights}
+        values = load_config(preset, config, settings or [], named)
+        from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
+
+        cases = benchmark.chosen_cases(clips, case or [])
+        if speed:
+            benchmark.measure_lengths(cases[0], values, markdown)
+        else:
+            benchmark.measure_quality(cases, values, preset, markdown)
+
+
+@app.command()
+def strip(
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="The clip before.")],
+    masks: Annotated[
+        Path, typer.Argument(metavar="MASKS", help="Folder of --masks-out, or a video of masks.")
+    ],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The clip after.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")],
+    frames: Annotated[str, typer.Option("--frames", metavar="N,N,...", help="Which frames.")] = "0",
+    width: Annotated[int, typer.Option("--width", min=16, help="Width of one picture in pixels.")] = 288,
+) -> None:
+    """Make a picture of before, mask and after."""
+    with spoken_errors():
+        for path in (clip, result):
+            check_source(path, output)
+        check_file_target(output, "-o", (".png",))
+        numbers = frame_numbers(frames)
+        from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
+
+        benchmark.write_strip(clip, masks, result, numbers, width, output)
 
 
 def main() -> None:

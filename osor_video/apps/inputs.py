@@ -60,7 +60,9 @@ class SeedOptions:
 def _box(text: str) -> tuple[int, ...]:
     values = _integers(text)
     if values is None or len(values) != 4:
-        raise MaskError(f"--box is {text!r}, expected four whole numbers x,y,width,height, such as 40,60,80,150.")
+        raise MaskError(
+            f"--box is {text!r}, expected four whole numbers x,y,width,height, such as 40,60,80,150."
+        )
     return values
 
 
@@ -78,6 +80,14 @@ def _integers(text: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         return None
+
+
+def frame_numbers(text: str) -> tuple[int, ...]:
+    """ "3,13,24" -> (3, 13, 24); ConfigError for anything else."""
+    values = _integers(text)
+    if values is None or min(values) < 0:
+        raise ConfigError(f"--frames is {text!r}, expected frame numbers such as 3,13,24.")
+    return values
 
 
 def load_config(
@@ -98,7 +108,9 @@ def check_source(path: Path, output: Path | None) -> None:
     if path.is_dir():
         raise VideoError(f"{path} is a folder, expected a video file.")
     if output is not None and output.resolve() == path.resolve():
-        raise VideoError(f"{output} is the source itself, which is never overwritten. Choose another output name.")
+        raise VideoError(
+            f"{output} is the source itself, which is never overwritten. Choose another output name."
+        )
 
 
 def check_clip(source: Path, seed: Seed, output: Path | None, config: Config) -> None:
@@ -130,6 +142,10 @@ def check_folder_target(folder: Path | None, option: str) -> None:
         return
     nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not nearest.is_dir():
-        raise ConfigError(f"{option} needs the folder {folder}, but {nearest} is a file. Choose another place.")
+        raise ConfigError(
+            f"{option} needs the folder {folder}, but {nearest} is a file. Choose another place."
+        )
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ConfigError(f"{option} needs the folder {folder}, but {nearest} is not writable. Choose another place.")
+        raise ConfigError(
+            f"{option} needs the folder {folder}, but {nearest} is not writable. Choose another place."
+        )

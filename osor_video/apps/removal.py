@@ -71,18 +71,26 @@ def write_masks(job: Job) -> None:
             files(index, mask)
             scores.append(score)
     count = files.write()
-    job.tell(f"{count} masks in {job.output}, score {sum(scores) / count:.2f} on average, {min(scores):.2f} at least")
+    job.tell(
+        f"{count} masks in {job.output}, score {sum(scores) / count:.2f} on average, {min(scores):.2f} at least"
+    )
 
 
 def build_remover(job: Job) -> VideoRemover:
     """Load the networks, with the libraries' chatter turned off."""
-    import torch  # noqa: PLC0415  (seconds; the checks come before it)
-    from diffusers.utils import logging  # noqa: PLC0415
+    import torch  # noqa: PLC0415
 
-    from osor_video.pipeline import VideoRemover  # noqa: PLC0415
+    from osor_video.pipeline import VideoRemover  # noqa: PLC0415  (seconds; the checks come before it)
 
-    logging.set_verbosity_error()
+    quiet_libraries()
     if job.threads:
         torch.set_num_threads(job.threads)
         cv2.setNumThreads(job.threads)
     return VideoRemover.from_config(job.config)
+
+
+def quiet_libraries() -> None:
+    """Turn off what diffusers would print on a user's terminal."""
+    from diffusers.utils import logging  # noqa: PLC0415  (seconds)
+
+    logging.set_verbosity_error()

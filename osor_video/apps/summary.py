@@ -14,15 +14,23 @@ def summary(report: RunReport) -> str:
     height, width = report.size_hw
     hint = f"; {HOW_TO_GET_RAFT}" if report.flow.startswith("DIS") else ""
     lines = [
-        ("frames", f"{report.frames} of {width}x{height} in {report.wall_s:.1f} s, {report.frames_per_s:.2f} frames/s"),
+        (
+            "frames",
+            f"{report.frames} of {width}x{height} in {report.wall_s:.1f} s, {report.frames_per_s:.2f} frames/s",
+        ),
         ("flow", report.flow + hint),
         ("model", f"{report.model}, fill {report.fill}"),
         ("decoder", report.decoder),
-        ("hole", f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of all pixels replaced"),
+        (
+            "hole",
+            f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of all pixels replaced",
+        ),
         ("mask", _mask_line(report)),
     ]
     if report.cuts:
-        lines.append(("cuts", f"new shots at frames {_listed(report.cuts)}; nothing is removed after the first cut"))
+        lines.append(
+            ("cuts", f"new shots at frames {_listed(report.cuts)}; nothing is removed after the first cut")
+        )
     if report.peak_memory_mb is not None:
         lines.append(("memory", f"{report.peak_memory_mb:.0f} MiB at most"))
     lines += [("note", note) for note in report.notes]
