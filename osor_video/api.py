@@ -19,7 +19,7 @@ from osor_video.report import RunReport
 __all__ = ["MaskLike", "VideoRemover", "as_seed", "remove_object"]
 
 MaskLike = str | PathLike[str] | npt.NDArray[Any] | tuple[int, int, int, int] | Sequence[tuple[int, int]]
-"""A mask picture, a bool array [H, W] as shown, a box (x, y, width, height) or the corners (x, y) of a polygon."""
+"""A mask picture, a bool array [H, W] as shown, a box (x, y, width, height) or a polygon's corners (x, y)."""
 
 
 def remove_object(
@@ -30,9 +30,9 @@ def remove_object(
     preset: str = "balanced",
     **overrides: Any,
 ) -> RunReport:
-    """Write ``output``: the clip ``source`` without what ``mask`` marks in its first frame, shadow and mirror image included.
+    """Write ``output``: ``source`` without what ``mask`` marks in its first frame, shadow included.
 
-    ``overrides`` are settings of ``Config``, a double underscore for each dot: ``seed=1``, ``flow__height_px=200``.
+    ``overrides`` are settings of ``Config``, two underscores for a dot: ``seed=1``, ``flow__height_px=200``.
     Raises an OsorError that says what is wrong; nothing is written then.
     """
     seed = as_seed(mask)
@@ -57,5 +57,6 @@ def as_seed(mask: MaskLike) -> Seed:
     if all(isinstance(corner, Sequence) and len(corner) == 2 for corner in mask):
         return PolygonSeed(tuple((int(x), int(y)) for x, y in mask))  # type: ignore[misc]
     raise MaskError(
-        f"The mask is {mask!r}, expected a picture's path, a bool array, a box (x, y, width, height) or corners (x, y)."
+        f"The mask is {mask!r}, expected a picture's path, a bool array, a box (x, y, width, height) "
+        "or corners (x, y)."
     )

@@ -1,7 +1,7 @@
 """Every setting of a run: frozen, typed, one class per stage, a sentence under each field.
 
-Defaults live here; the presets (``configs/*.yaml``, inside a wheel ``presets/*.yaml``) and user files hold only what
-differs. Unknown keys are rejected.
+Defaults live here; the presets (``configs/*.yaml``, inside a wheel ``presets/*.yaml``) and user files hold
+only what differs. Unknown keys are rejected.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class MaskConfig(_Stage):
     """Carrying the mask of the first frame through the clip."""
 
     object_cells: float = Field(default=14, ge=4, le=64)
-    """Side, in feature cells, that the object of the first frame gets (square root of its area); cost grows with its square."""
+    """Side, in feature cells, that the object of the first frame gets (square root of its area); cost grows
+    with its square."""
     first_reach_cells: int = Field(default=14, ge=1)
     """How far from its place in the first frame a part of the object is looked for."""
     recent_reach_cells: int = Field(default=8, ge=1)
@@ -56,7 +57,7 @@ class MaskConfig(_Stage):
     flow_weight: float = Field(default=0.15, ge=0)
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
     snap_share: float = Field(default=0.5, ge=0, le=1)
-    """How far the mask's edge as drawn on the picture, rather than the softer label, is what is remembered of a frame."""
+    """How far the mask's edge as drawn on the picture, not the softer label, is remembered of a frame."""
     grow: float = Field(default=0.016, ge=0, le=0.2)
     """Widening of the hole beyond the mask, as a share of the frame's height."""
 
@@ -75,7 +76,8 @@ class BackgroundConfig(_Stage):
     first_frames: int = Field(default=4, ge=1)
     """Frames asked for the first guess at the start of a shot."""
     margin: float = Field(default=0.35, ge=0, le=2)
-    """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found there."""
+    """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found
+    there."""
 
 
 class EffectsConfig(_Stage):
@@ -136,8 +138,8 @@ class Config(_Stage):
     composite: CompositeConfig = CompositeConfig()
     encode: EncodeConfig = EncodeConfig()
     fill: Literal["auto", "diffusion", "plate"] = "auto"
-    """auto: real pixels of the shot where it has them, generated ones elsewhere; diffusion: generated ones only; plate: real ones only,
-    the rest interpolated."""
+    """auto: real pixels of the shot where it has them, generated ones elsewhere; diffusion: generated ones
+    only; plate: real ones only, the rest interpolated."""
     window_frames: int = Field(default=16, ge=1)
     """Frames in work at a time; changes memory, never the result."""
     seed: int = Field(default=0, ge=0)
@@ -147,7 +149,7 @@ class Config(_Stage):
     def load(
         cls, preset: str = "balanced", file: Path | None = None, overrides: Mapping[str, Any] | None = None
     ) -> Self:
-        """The defaults, then ``preset``, then the YAML ``file``, then ``overrides`` by dotted key ("flow.height_px").
+        """The defaults, then ``preset``, then the YAML ``file``, then ``overrides`` by dotted key.
 
         Raises ConfigError for a preset or file that does not exist, and for a key or value that does not fit.
         """
@@ -177,7 +179,7 @@ def preset_folder() -> Path:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """``"flow.height_px=200"`` -> the dotted key and its value, read as YAML; ConfigError for another form."""
+    """``"flow.height_px=200"`` -> the dotted key and its value, read as YAML; else ConfigError."""
     key, equals, value = text.partition("=")
     if not key.strip() or not equals:
         raise ConfigError(f"--set got {text!r}, expected key=value, for example flow.height_px=200.")
@@ -231,7 +233,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _known_keys(sections: tuple[str, ...]) -> tuple[str, list[str]]:
-    kind: type[BaseModel] = Config
+    kind: Any = Config
     for name in sections:
-        kind = kind.model_fields[name].annotation or Config
+        kind = kind.model_fields[name].annotation
     return ".".join(sections) or "The configuration", sorted(kind.model_fields)

@@ -8,13 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from osor_video.apps.pictures import write_png
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.removal import quiet_libraries
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.run import measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
-from osor_video.benchmark.strip import make_strip
 from osor_video.benchmark.table import HEADER, Rows, markdown, rows, speed_rows, stage_rows
 from osor_video.config import Config
 from osor_video.errors import ConfigError
@@ -25,7 +23,7 @@ Tables = list[tuple[str, Sequence[str], Rows]]
 
 
 def chosen_cases(clips: Path | None, names: Sequence[str]) -> list[Case]:
-    """The cases of ``configs/benchmark`` or of the folder ``clips``; only those with one of ``names`` where given."""
+    """The cases of ``configs/benchmark`` or of the folder ``clips``; where given, only those of ``names``."""
     cases = cases_from_clips(clips) if clips else cases_from_configs(CASES)
     known = {case.name: case for case in cases}
     for name in names:
@@ -47,13 +45,6 @@ def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> N
     """Print, and where asked for write, speed and memory against length."""
     runs = [measure_speed(case.clip, case.first, config, frames) for frames in LENGTHS]
     _show([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
-
-
-def write_strip(
-    clip: Path, masks: Path, result: Path, frames: Sequence[int], width_px: int, output: Path
-) -> None:
-    """Write the picture of before, mask and after."""
-    write_png(output, make_strip(clip, masks, result, frames, width_px))
 
 
 def _show(tables: Tables, markdown_file: Path | None) -> None:

@@ -67,6 +67,7 @@ def _options(
 @app.command()
 def remove(
     source: Source,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The clip to write (a PNG with --preview).")],
     mask: MaskFile = None,
     box: Box = None,
@@ -122,6 +123,7 @@ def remove(
 @app.command()
 def masks(
     source: Source,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for 00000.png and so on.")],
     mask: MaskFile = None,
     box: Box = None,
@@ -149,6 +151,7 @@ def masks(
 
 @app.command()
 def bench(
+    *,
     preset: Preset = "balanced",
     config: ConfigFile = None,
     settings: Settings = None,
@@ -186,6 +189,7 @@ def strip(
         Path, typer.Argument(metavar="MASKS", help="Folder of --masks-out, or a video of masks.")
     ],
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="The clip after.")],
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")],
     frames: Annotated[str, typer.Option("--frames", metavar="N,N,...", help="Which frames.")] = "0",
     width: Annotated[int, typer.Option("--width", min=16, help="Width of one picture in pixels.")] = 288,
@@ -196,9 +200,10 @@ def strip(
             check_source(path, output)
         check_file_target(output, "-o", (".png",))
         numbers = frame_numbers(frames)
-        from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
+        from osor_video.apps.pictures import write_png  # noqa: PLC0415
+        from osor_video.benchmark.strip import make_strip  # noqa: PLC0415  (loads torch)
 
-        benchmark.write_strip(clip, masks, result, numbers, width, output)
+        write_png(output, make_strip(clip, masks, result, numbers, width))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ PROGRAM = "osor-video"
 
 @contextmanager
 def spoken_errors() -> Iterator[None]:
-    """Turn the library's errors into one line on stderr and an exit code; anything unexpected passes through."""
+    """Turn the library's errors into a line on stderr and an exit code; the unexpected passes through."""
     try:
         yield
     except OsorError as error:

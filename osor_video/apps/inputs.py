@@ -70,7 +70,8 @@ def _polygon(text: str) -> tuple[tuple[int, int], ...]:
     values = _integers(text)
     if values is None or len(values) % 2:
         raise MaskError(
-            f"--polygon is {text!r}, expected whole numbers in pairs x1,y1,x2,y2,x3,y3, such as 40,60,80,60,60,150."
+            f"--polygon is {text!r}, expected whole numbers in pairs x1,y1,x2,y2,x3,y3, "
+            "such as 40,60,80,60,60,150."
         )
     return tuple(zip(values[::2], values[1::2], strict=True))
 
@@ -126,7 +127,7 @@ def check_clip(source: Path, seed: Seed, output: Path | None, config: Config) ->
 
 
 def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...]) -> None:
-    """Refuse a file beside the video (report, picture) that could not be written; its folder may yet be made."""
+    """Refuse a file beside the video (report, picture) that could not be written; folders may yet be made."""
     if path is None:
         return
     if path.suffix.lower() not in suffixes:

@@ -71,9 +71,8 @@ def write_masks(job: Job) -> None:
             files(index, mask)
             scores.append(score)
     count = files.write()
-    job.tell(
-        f"{count} masks in {job.output}, score {sum(scores) / count:.2f} on average, {min(scores):.2f} at least"
-    )
+    mean, least = sum(scores) / count, min(scores)
+    job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
 
 
 def build_remover(job: Job) -> VideoRemover:

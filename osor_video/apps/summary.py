@@ -16,14 +16,14 @@ def summary(report: RunReport) -> str:
     lines = [
         (
             "frames",
-            f"{report.frames} of {width}x{height} in {report.wall_s:.1f} s, {report.frames_per_s:.2f} frames/s",
+            f"{report.frames}, {width}x{height}, in {report.wall_s:.1f} s: {report.frames_per_s:.2f} frames/s",
         ),
         ("flow", report.flow + hint),
         ("model", f"{report.model}, fill {report.fill}"),
         ("decoder", report.decoder),
         (
             "hole",
-            f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of all pixels replaced",
+            f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of all pixels change",
         ),
         ("mask", _mask_line(report)),
     ]

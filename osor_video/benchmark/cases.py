@@ -64,7 +64,7 @@ def cases_from_clips(folder: Path) -> list[Case]:
             found.append(Case(name=clip.stem, clip=clip, first=first, clean=clean, masks=masks))
     if not found:
         raise ConfigError(
-            f"{folder} holds no case. Expected NAME.mp4 with NAME_first.png, NAME_clean.mp4 and NAME_mask.mkv."
+            f"{folder} has no case. Expected NAME.mp4 with NAME_first.png, NAME_clean.mp4 and NAME_mask.mkv."
         )
     return found
 

@@ -35,7 +35,7 @@ class Scores:
     ssim_hole: float
     """Mean of the SSIM map over the true masks."""
     temporal_error: float
-    """Mean |change of the result - change of the plate| from frame to frame in the hole, in levels; 0 = as steady."""
+    """Mean |change of result - change of plate| from frame to frame in the hole, in levels; 0 = as steady."""
     psnr_effect: float
     """dB where the object's shadow or reflection lay."""
     psnr_effect_untouched: float
@@ -101,7 +101,7 @@ def squared_error(a: Picture, b: Picture) -> FloatMap:
 
 
 def ssim_map(a: Picture, b: Picture) -> FloatMap:
-    """Structural similarity of each pixel's neighbourhood (Wang et al. 2004), mean of the channels, [H, W]."""
+    """Structural similarity around each pixel (Wang et al. 2004), mean of the channels, [H, W]."""
     with torch.inference_mode():
         values = ssim(picture_to_tensor(a), picture_to_tensor(b), SSIM_WINDOW)
     return np.asarray(values[0].mean(dim=0).numpy(), dtype=np.float32)
@@ -114,7 +114,7 @@ def temporal_error(last: Picture, result: Picture, last_clean: Picture, clean: P
 
 
 def effect_region(shot: Picture, clean: Picture, mask: Mask) -> Mask:
-    """Where the object changes the picture without being there itself: shadow and reflection, bool [H, W]."""
+    """Where the object changes the picture without being there: shadow and reflection, bool [H, W]."""
     blurred = [
         cv2.GaussianBlur(picture.astype(np.float32), (0, 0), EFFECT_BLUR_PX) for picture in (shot, clean)
     ]

@@ -1,4 +1,4 @@
-"""Measure a remover on cases; results are read back from lossless files, so that no codec's loss is counted."""
+"""Measure a remover on cases; results are read back from lossless files: no codec's loss is counted."""
 
 from __future__ import annotations
 

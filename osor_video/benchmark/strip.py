@@ -15,7 +15,7 @@ from osor_video.tensors import Mask, Picture
 GAP_PX = 4
 TINT = np.array([255, 40, 60], np.float32)
 LEVELS = 48
-"""Levels a channel in the picture: fewer make a PNG of photographs half as large, and nobody sees it at this size."""
+"""Levels a channel: fewer make a PNG of photographs half as large, and at this size nobody sees it."""
 
 
 def make_strip(clip: Path, masks: Path, result: Path, frames: Sequence[int], width_px: int) -> Picture:

@@ -75,4 +75,4 @@ def markdown(header: Sequence[str], body: Rows) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
