@@ -23,7 +23,7 @@ def summary(report: RunReport) -> str:
         ("decoder", report.decoder),
         (
             "hole",
-            f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of all pixels change",
+            f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of pixels change",
         ),
         ("mask", _mask_line(report)),
     ]
