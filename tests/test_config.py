@@ -80,7 +80,7 @@ def test_files_that_are_no_settings(tmp_path: Path, text: str, said: str) -> Non
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none.yaml does not exist"):
+    with pytest.raises(ConfigError, match=r"none\.yaml does not exist"):
         Config.load(file=tmp_path / "none.yaml")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from osor_video.benchmark.table import HEADER, Rows, markdown, rows, speed_rows,
 from osor_video.config import Config
 from osor_video.errors import ConfigError
 
+PLAIN_WIDTH = 150
 CASES = Path("configs/benchmark")
 
 Tables = list[tuple[str, Sequence[str], Rows]]
@@ -48,13 +50,15 @@ def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> N
 
 
 def _show(tables: Tables, markdown_file: Path | None) -> None:
+    # In a file or a pipe rich would squeeze the table into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     for title, header, body in tables:
         table = Table(title=title, title_justify="left")
         for number, name in enumerate(header):
             table.add_column(name, justify="right" if number else "left")
         for line in body:
             table.add_row(*line)
-        Console().print(table)
+        console.print(table)
     if markdown_file:
         markdown_file.parent.mkdir(parents=True, exist_ok=True)
         markdown_file.write_text(

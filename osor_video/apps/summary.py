@@ -16,7 +16,7 @@ def summary(report: RunReport) -> str:
     lines = [
         (
             "frames",
-            f"{report.frames}, {width}x{height}, in {report.wall_s:.1f} s: {report.frames_per_s:.2f} frames/s",
+            f"{report.frames}, {width}x{height}; {report.wall_s:.1f} s, {report.frames_per_s:.1f} frames/s",
         ),
         ("flow", report.flow + hint),
         ("model", f"{report.model}, fill {report.fill}"),

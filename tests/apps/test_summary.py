@@ -34,7 +34,7 @@ def test_a_good_run_says_no_more_than_needed() -> None:
     assert [line.split()[0] for line in lines] == [
         *("frames", "flow", "model", "decoder", "hole", "mask", "memory", "written")
     ]
-    assert "20, 448x256, in 8.0 s: 2.50 frames/s" in lines[0]
+    assert "20, 448x256; 8.0 s, 2.5 frames/s" in lines[0]
     assert "--flow-weights" not in lines[1]
     assert "87% real background" in lines[4]
 

@@ -42,14 +42,14 @@ def test_the_repositorys_cases_exist() -> None:
 def test_folders_without_cases_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no benchmark cases"):
         cases_from_configs(tmp_path)
-    with pytest.raises(ConfigError, match="Expected NAME.mp4 with"):
+    with pytest.raises(ConfigError, match=r"Expected NAME\.mp4 with"):
         cases_from_clips(tmp_path)
 
 
 def test_a_case_with_a_missing_file_or_key_is_refused(tmp_path: Path) -> None:
     values = {key: "x" for key in ("name", "clip", "first", "clean", "masks")}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    with pytest.raises(ConfigError, match="names clip: .*x, which does not exist"):
+    with pytest.raises(ConfigError, match=r"names clip: .*x, which does not exist"):
         cases_from_configs(tmp_path)
     (tmp_path / "a.yaml").write_text("name: x", encoding="utf-8")
     with pytest.raises(ConfigError, match="Cannot use the benchmark case"):
@@ -106,7 +106,7 @@ def test_lengthened_clip(folder: Path, tmp_path: Path) -> None:
 
 def test_a_failed_speed_run_is_told(folder: Path) -> None:
     clip = folder / "square.mp4"
-    with pytest.raises(OsorError, match="The run over 8 frames ended with code 1: .*does not exist"):
+    with pytest.raises(OsorError, match=r"The run over 8 frames ended with code 1: .*does not exist"):
         measure_speed(clip, folder / "no.png", Config.load(overrides={"removal.model": folder / "model"}), 8)
 
 
