@@ -79,7 +79,8 @@ def test_the_files_named_exist() -> None:
 
 def test_the_file_map_is_whole() -> None:
     listing = next(block for block in blocks("") if block.startswith("osor_video/"))
-    inside, top = set(), set()
+    inside: set[str] = set()
+    top: set[str] = set()
     for line in listing.splitlines():
         name = line.split()[0]
         (inside if line.startswith("  ") else top).add(name)

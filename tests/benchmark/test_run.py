@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +105,13 @@ def test_lengthened_clip(folder: Path, tmp_path: Path) -> None:
     assert longer.size_hw == probe(folder / "square.mp4").size_hw
 
 
-def test_a_failed_speed_run_is_told(folder: Path) -> None:
-    clip = folder / "square.mp4"
+def test_a_failed_speed_run_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess(
+        ["python"], 1, "", "Traceback\nMaskError: Mask no.png does not exist"
+    )
+    monkeypatch.setattr("osor_video.benchmark.speed.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(OsorError, match=r"The run over 8 frames ended with code 1: .*does not exist"):
-        measure_speed(clip, folder / "no.png", Config.load(overrides={"removal.model": folder / "model"}), 8)
+        measure_speed(folder / "square.mp4", folder / "no.png", Config(), 8)
 
 
 @pytest.mark.slow
