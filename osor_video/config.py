@@ -45,7 +45,7 @@ class FlowConfig(_Stage):
 class MaskConfig(_Stage):
     """Carrying the mask of the first frame through the clip."""
 
-    object_cells: float = Field(default=14, ge=4, le=64)
+    object_cells: float = Field(default=10, ge=4, le=64)
     """Side, in feature cells, that the object of the first frame gets (square root of its area); cost grows
     with its square."""
     first_reach_cells: int = Field(default=14, ge=1)
@@ -56,8 +56,6 @@ class MaskConfig(_Stage):
     """Recent frames that are remembered beside the first."""
     flow_weight: float = Field(default=0.15, ge=0)
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
-    snap_share: float = Field(default=0.5, ge=0, le=1)
-    """How far the mask's edge as drawn on the picture, not the softer label, is remembered of a frame."""
     grow: float = Field(default=0.016, ge=0, le=0.2)
     """Widening of the hole beyond the mask, as a share of the frame's height."""
 
@@ -85,8 +83,10 @@ class EffectsConfig(_Stage):
 
     threshold: float = Field(default=0.12, gt=0)
     """Change of log luminance against the plate from which a pixel counts as shaded or mirrored."""
-    ceiling: float = Field(default=1.2, gt=0)
-    """Change beyond which it is another object, not an effect, and stays."""
+    hue: float = Field(default=0.16, gt=0)
+    """Change of normalised colour beyond which it is another thing, not an effect, and stays."""
+    brighter: float = Field(default=0.9, gt=0)
+    """Brightening in the logarithm beyond which likewise; darkening has no such bound, deep shadows are dark."""
 
 
 class RemovalConfig(_Stage):

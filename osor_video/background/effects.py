@@ -14,38 +14,60 @@ from osor_video.tensors import FloatMap, Mask, Picture
 
 LOG_FLOOR = 0.03
 """Added to luminance before the logarithm: noise in the dark is no effect."""
+BLUR_PX = 1.5
+"""Frame and plate are compared after this blur: their grain differs."""
+MISSED_SHARE = 0.15
+"""Pieces at the hole's rim up to this share of the hole are the object's; larger ones are another thing."""
 SURE_PLATE = 0.3
 """Plate confidence below which a difference says nothing."""
 
 
 def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConfig) -> FloatMap:
-    """Alpha [H, W] of what the object casts: 1 in the effect, soft at its edge, 0 elsewhere and inside the hole.
+    """Alpha [H, W] of what the object casts: 1 in the effect, soft at its edge, 0 elsewhere.
 
-    A pixel belongs to an effect when its luminance differs from the plate's by more than ``threshold`` in the logarithm, by less
-    than another object would (``ceiling``), in a region that touches the hole.
+    A pixel belongs to an effect when its luminance differs from the plate's by more than ``threshold`` in the logarithm while its
+    hue stays near the plate's, in a region that touches the hole. What differs in hue as well is another thing and stays, unless
+    it is a small piece at the hole's rim: then it is a piece of the object that the mask has missed.
     """
     top, left, bottom, right = plate.box
-    shown, inner = picture[top:bottom, left:right], hole[top:bottom, left:right]
-    change = np.abs(_log_luminance(shown.astype(np.float32) / 255) - _log_luminance(plate.rgb))
-    sure = plate.confidence > SURE_PLATE
-    low = (change > config.threshold) & sure & ~inner
-    foreign = cv2.dilate(((change > config.ceiling) & sure & ~inner).astype(np.uint8), _disc(2)) > 0
-    region = _touching(_clean(low & ~foreign, hole.shape[0]), inner)
+    inner = hole[top:bottom, left:right]
+    shown = cv2.GaussianBlur(picture[top:bottom, left:right].astype(np.float32) / 255, (0, 0), BLUR_PX)
+    expected = cv2.GaussianBlur(plate.rgb, (0, 0), BLUR_PX)
+    sure = (plate.confidence > SURE_PLATE) & ~inner
+    change = _log_luminance(shown) - _log_luminance(expected)
+    foreign = sure & ((_hue_distance(shown, expected) > config.hue) | (change > config.brighter))
+    missed = _pieces_at(foreign, inner, MISSED_SHARE * float(inner.sum()))
+    low = sure & (np.abs(change) > config.threshold) & ~(_dilate(foreign & ~missed, 1))
+    region = _touching(_clean(low | missed, hole.shape[0]) | missed, inner)
     alpha = np.zeros(hole.shape, np.float32)
-    soft = cv2.GaussianBlur(cv2.dilate(region.astype(np.uint8), _disc(2)).astype(np.float32), (0, 0), 1.5)
-    alpha[top:bottom, left:right] = np.where(sure, soft, 0)
+    soft = cv2.GaussianBlur(_dilate(region, 2).astype(np.float32), (0, 0), 1.0)
+    alpha[top:bottom, left:right] = np.where(sure & ~_dilate(foreign & ~missed, 1), soft, 0)
     return alpha
 
 
+def _hue_distance(a: FloatMap, b: FloatMap) -> FloatMap:
+    """Distance of normalised colours [h, w, 3]; dark pixels have none."""
+    floor = np.float32(3 * LOG_FLOOR)
+    normal = [side / (side.sum(axis=2, keepdims=True) + floor) for side in (a, b)]
+    return np.asarray(np.abs(normal[0] - normal[1]).sum(axis=2), dtype=np.float32)
+
+
+def _pieces_at(region: Mask, hole: Mask, largest: float) -> Mask:
+    """The parts of ``region`` no larger than ``largest`` px that touch the slightly grown hole."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
+    small = stats[:, cv2.CC_STAT_AREA] <= largest
+    small[0] = False
+    return _touching(np.asarray(small[labels]), hole)
+
+
 def _log_luminance(rgb: FloatMap) -> FloatMap:
-    """Log of blurred Rec. 709 luma of [h, w, 3] in [0, 1]."""
-    blurred = cv2.GaussianBlur(rgb, (0, 0), 2.0)
-    return np.asarray(np.log(blurred @ np.array([0.2126, 0.7152, 0.0722], np.float32) + LOG_FLOOR))
+    """Log of Rec. 709 luma of [h, w, 3] in [0, 1]."""
+    return np.asarray(np.log(rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32) + LOG_FLOOR))
 
 
 def _clean(region: Mask, height: int) -> Mask:
     """Opened, then closed: specks go, gaps in a shadow fill."""
-    radius = max(1, round(height / 160))
+    radius = max(1, round(height / 320))
     opened = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, _disc(radius))
     return np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _disc(2 * radius)) > 0)
 
@@ -53,11 +75,15 @@ def _clean(region: Mask, height: int) -> Mask:
 def _touching(region: Mask, hole: Mask) -> Mask:
     """The connected parts of ``region`` that touch the (slightly grown) hole."""
     count, labels = cv2.connectedComponents(region.astype(np.uint8))
-    near = cv2.dilate(hole.astype(np.uint8), _disc(3)) > 0
+    near = _dilate(hole, 3)
     kept = np.zeros(count, dtype=bool)
     kept[np.unique(labels[near & region])] = True
     kept[0] = False
     return np.asarray(kept[labels])
+
+
+def _dilate(region: Mask, radius: int) -> Mask:
+    return np.asarray(cv2.dilate(region.astype(np.uint8), _disc(radius)) > 0)
 
 
 def _disc(radius: int) -> np.ndarray:  # type: ignore[type-arg]

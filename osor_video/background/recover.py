@@ -16,6 +16,8 @@ NOISE = 3.0
 """Error in 8-bit levels that is put down to noise when samples are weighed."""
 SPREAD = 24.0
 """Disagreement of samples, in 8-bit levels, at which confidence has mostly gone."""
+GUIDE = 0.3
+"""Confidence from which a first guess guides the registration."""
 COVERAGE_STEP = 8
 """Pixels between the points on which the choice of frames is made."""
 
@@ -49,7 +51,7 @@ def recover(
     box = plate_box(target.hole, config.margin)
     chosen = choose(target, others, box, config)
     guess = _moved_plate(target, box, *last) if last else _empty(box)
-    if guess.confidence[_crop(target.hole, box)].mean() < 0.5:
+    if guess.confidence[target.hole[box[0] : box[2], box[1] : box[3]]].mean() < 0.5:
         guess = _merge(target, chosen[: config.first_frames], box, guess)
     return _merge(target, chosen, box, guess)
 
@@ -57,10 +59,13 @@ def recover(
 def choose(
     target: ShotFrame, others: Sequence[ShotFrame], box: Box, config: BackgroundConfig
 ) -> list[ShotFrame]:
-    """Frames to borrow from, nearest in time first, until each hidden point has enough samples."""
+    """Frames to borrow from, nearest in time first, until each hidden point has enough samples.
+
+    A sample from beside the object counts little: the shadow that is to go may lie on it.
+    """
     points = box_grid(box)[::COVERAGE_STEP, ::COVERAGE_STEP]
-    wanted = _crop(target.hole, box)[::COVERAGE_STEP, ::COVERAGE_STEP]
-    counts, chosen = np.zeros(wanted.shape, dtype=int), list[ShotFrame]()
+    wanted = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
+    counts, chosen = np.zeros(wanted.shape, np.float32), list[ShotFrame]()
     for other in sorted(others, key=lambda frame: (abs(frame.index - target.index), frame.index)):
         lacking = wanted & (counts < config.samples)
         if not lacking.any() or len(chosen) == config.max_frames:
@@ -68,7 +73,8 @@ def choose(
         coords = homography_map(points, other.camera @ np.linalg.inv(target.camera))
         seen = ~outside(coords, other)
         if (seen & lacking).any():
-            counts += seen
+            clear = cv2.remap(other.clearness, coords, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+            counts += seen * clear
             chosen.append(other)
     return chosen
 
@@ -77,11 +83,12 @@ def _merge(target: ShotFrame, others: Sequence[ShotFrame], box: Box, guess: Plat
     """Register each frame to the box once, sample it once (bicubic) and take the weighted median."""
     if not others:
         return _empty(box)
-    hole, shown = _crop(target.hole, box), _crop_picture(target.rgb, box)
-    guided = guess.confidence > 0
-    guide = np.where((hole & guided)[..., None], to_uint8(guess.rgb), shown)
+    hole, shown, clear = (part[box[0] : box[2], box[1] : box[3]] for part in (target.hole, target.rgb, target.clearness))
+    guided = (guess.confidence > GUIDE) & (clear < 1)
+    guide = np.where(guided[..., None], to_uint8(guess.rgb), shown)
+    certainty = np.where(guided, 1, np.where(hole, 0, clear)).astype(np.float32)
     registration = Registration(
-        target.camera, np.asarray(cv2.cvtColor(guide, cv2.COLOR_RGB2GRAY)), hole & ~guided, box
+        target.camera, np.asarray(cv2.cvtColor(guide, cv2.COLOR_RGB2GRAY)), certainty, box
     )
     samples, weights = zip(*(_sample(registration, other, shown, hole) for other in others), strict=True)
     return _weighted_median(box, np.stack(samples), np.stack(weights))
@@ -92,7 +99,8 @@ def _sample(registration: Registration, other: ShotFrame, shown: Picture, hole: 
     coords, error = registration.fine(other)
     colours = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     valid = ~outside(coords, other)
-    weight = valid / (NOISE**2 + np.square(error))
+    clear = cv2.remap(other.clearness, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    weight = valid * clear / (NOISE**2 + np.square(error))
     return colours * _gain(colours, shown, valid & ~hole), weight.astype(np.float32)
 
 
@@ -130,11 +138,3 @@ def _moved_plate(target: ShotFrame, box: Box, last: ShotFrame, plate: Plate) -> 
 def _empty(box: Box) -> Plate:
     size = box[2] - box[0], box[3] - box[1]
     return Plate(box, np.zeros((*size, 3), np.float32), np.zeros(size, np.float32))
-
-
-def _crop(mask: Mask, box: Box) -> Mask:
-    return mask[box[0] : box[2], box[1] : box[3]]
-
-
-def _crop_picture(picture: Picture, box: Box) -> Picture:
-    return picture[box[0] : box[2], box[1] : box[3]]

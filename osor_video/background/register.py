@@ -20,6 +20,8 @@ Box = tuple[int, int, int, int]
 
 ERROR_SIGMA_PX = 3.0
 """Neighbourhood over which photometric error is judged."""
+EFFECT_REACH = 0.6
+"""How far from the object its shadow or reflection is expected, as a share of the hole's longer side."""
 TOLERANCE = 12.0
 """Photometric error, in 8-bit levels, at which a residual vector loses most of its say."""
 
@@ -40,6 +42,16 @@ class ShotFrame:
     def grey(self) -> GreyPicture:
         """uint8 [H, W] luminance."""
         return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+    @cached_property
+    def clearness(self) -> FloatMap:
+        """float32 [H, W]: 1 far from the object, .05 beside it, where its shadow or reflection may lie."""
+        if not self.hole.any():
+            return np.ones(self.hole.shape, np.float32)
+        rows, columns = np.flatnonzero(self.hole.any(axis=1)), np.flatnonzero(self.hole.any(axis=0))
+        reach = EFFECT_REACH * max(np.ptp(rows), np.ptp(columns), 8)
+        distance = cv2.distanceTransform((~self.hole).astype(np.uint8), cv2.DIST_L2, 3)
+        return np.clip(np.square(distance / reach), 0.05, 1).astype(np.float32)
 
 
 def box_grid(box: Box) -> FloatMap:
@@ -65,14 +77,14 @@ def outside(coords: FloatMap, other: ShotFrame) -> Mask:
 class Registration:
     """Registers other frames to the box of one frame; ``guide`` uint8 [h, w] is what the box should show.
 
-    Inside the hole the guide is a first guess of the background, so that the residual there is measured, not interpolated;
-    ``unguided`` [h, w] marks where there is no guess.
+    Inside the hole and beside it the guide is a first guess of the background, so that the residual there is measured against it.
+    ``certainty`` [h, w] in [0, 1] says how sure the guide is: 0 where there is no guess, little where a shadow may lie.
     """
 
-    def __init__(self, camera: Homography, guide: GreyPicture, unguided: Mask, box: Box) -> None:
+    def __init__(self, camera: Homography, guide: GreyPicture, certainty: FloatMap, box: Box) -> None:
         self._from_target = np.linalg.inv(camera)
         self._guide = np.ascontiguousarray(guide)
-        self._unguided = unguided
+        self._certainty = certainty
         self._grid = box_grid(box)
         self._local = box_grid((0, 0, box[2] - box[0], box[3] - box[1]))
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -86,9 +98,11 @@ class Registration:
         start = self.coarse(other)
         view = cv2.remap(other.grey, start, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         residual = self._dis.calc(self._guide, view, None)
-        known = ~(self._unguided | outside(start, other) | outside(start + residual, other))
+        known = (self._certainty > 0) & ~outside(start, other) & ~outside(start + residual, other)
         error = self._error(view, residual, known)
-        trust = known * np.exp(-np.square(error / TOLERANCE))
+        # A shadow in the other frame would pull the registration after it.
+        clear = cv2.remap(other.clearness, start, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        trust = known * self._certainty * clear * np.exp(-np.square(error / TOLERANCE))
         smooth = cv2.GaussianBlur(fill_membrane(residual, trust.astype(np.float32)), (0, 0), 2.0)
         error = fill_membrane(self._error(view, smooth, known), known.astype(np.float32))
         return homography_map(self._grid + smooth, other.camera @ self._from_target), error

