@@ -86,7 +86,7 @@ class EffectsConfig(_Stage):
     hue: float = Field(default=0.16, gt=0)
     """Change of normalised colour beyond which it is another thing, not an effect, and stays."""
     brighter: float = Field(default=0.9, gt=0)
-    """Brightening in the logarithm beyond which likewise; darkening has no such bound, deep shadows are dark."""
+    """Brightening in the logarithm beyond which likewise; darkening has no bound, deep shadows are dark."""
 
 
 class RemovalConfig(_Stage):

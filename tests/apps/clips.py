@@ -24,7 +24,7 @@ def square_mask(index: int) -> npt.NDArray[np.bool_]:
 def wall() -> npt.NDArray[np.uint8]:
     noise = np.random.default_rng(3).uniform(60, 200, (12, 16, 3)).astype(np.float32)
     smooth = cv2.resize(noise, SIZE_HW[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(smooth, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(smooth, 0, 255), dtype=np.uint8)
 
 
 def write_clip(path: Path, pictures: list[npt.NDArray[np.uint8]]) -> Path:
