@@ -1,10 +1,12 @@
 """Every setting of a run: frozen, typed, one class per stage, a sentence under each field.
 
-Defaults live here; ``presets/*.yaml`` and user files hold only what differs. Unknown keys are rejected.
+Defaults live here; the presets (``configs/*.yaml``, inside a wheel ``presets/*.yaml``) and user files hold
+only what differs. Unknown keys are rejected.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -44,7 +46,8 @@ class MaskConfig(_Stage):
     """Carrying the mask of the first frame through the clip."""
 
     object_cells: float = Field(default=10, ge=4, le=64)
-    """Side, in feature cells, that the object of the first frame gets (square root of its area); cost grows with its square."""
+    """Side, in feature cells, that the object of the first frame gets (square root of its area); cost grows
+    with its square."""
     first_reach_cells: int = Field(default=14, ge=1)
     """How far from its place in the first frame a part of the object is looked for."""
     recent_reach_cells: int = Field(default=8, ge=1)
@@ -71,7 +74,8 @@ class BackgroundConfig(_Stage):
     first_frames: int = Field(default=5, ge=1)
     """Frames asked for the first guess at the start of a shot."""
     margin: float = Field(default=0.35, ge=0, le=2)
-    """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found there."""
+    """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found
+    there."""
 
 
 class EffectsConfig(_Stage):
@@ -82,7 +86,7 @@ class EffectsConfig(_Stage):
     hue: float = Field(default=0.16, gt=0)
     """Change of normalised colour beyond which it is another thing, not an effect, and stays."""
     brighter: float = Field(default=0.9, gt=0)
-    """Brightening in the logarithm beyond which likewise; darkening has no such bound, deep shadows are dark."""
+    """Brightening in the logarithm beyond which likewise; darkening has no bound, deep shadows are dark."""
 
 
 class RemovalConfig(_Stage):
@@ -134,9 +138,102 @@ class Config(_Stage):
     composite: CompositeConfig = CompositeConfig()
     encode: EncodeConfig = EncodeConfig()
     fill: Literal["auto", "diffusion", "plate"] = "auto"
-    """auto: real pixels of the shot where it has them, generated ones elsewhere; diffusion: generated ones only; plate: real ones only,
-    the rest interpolated."""
+    """auto: real pixels of the shot where it has them, generated ones elsewhere; diffusion: generated ones
+    only; plate: real ones only, the rest interpolated."""
     window_frames: int = Field(default=16, ge=1)
     """Frames in work at a time; changes memory, never the result."""
     seed: int = Field(default=0, ge=0)
     """Seed of the noise tile; the same seed gives the same bytes."""
+
+    @classmethod
+    def load(
+        cls, preset: str = "balanced", file: Path | None = None, overrides: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The defaults, then ``preset``, then the YAML ``file``, then ``overrides`` by dotted key.
+
+        Raises ConfigError for a preset or file that does not exist, and for a key or value that does not fit.
+        """
+        values = preset_values(preset)
+        if file is not None:
+            values = _merged(values, _read_yaml(file))
+        for key, value in (overrides or {}).items():
+            values = _merged(values, _nested(key, value))
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error)) from error
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """What ``preset`` sets otherwise than the defaults; ConfigError for an unknown one."""
+    if preset not in PRESETS:
+        raise ConfigError(f"The preset is {preset!r}, expected one of: {', '.join(PRESETS)}.")
+    return _read_yaml(preset_folder() / f"{preset}.yaml")
+
+
+def preset_folder() -> Path:
+    """Where the presets lie: inside an installed package, or in ``configs/`` of a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "presets"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``"flow.height_px=200"`` -> the dotted key and its value, read as YAML; else ConfigError."""
+    key, equals, value = text.partition("=")
+    if not key.strip() or not equals:
+        raise ConfigError(f"--set got {text!r}, expected key=value, for example flow.height_px=200.")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"--set {key.strip()} got {value!r}, which is not a value that YAML can read."
+        ) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"The configuration file {path} does not exist. Give a YAML file of settings.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"The configuration file {path} cannot be read as YAML: {reason}") from error
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f"The configuration file {path} holds no settings. Expected lines such as seed: 1.")
+    return values or {}
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """("flow.height_px", 200) -> {"flow": {"height_px": 200}}."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, section by section."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first complaint: the key with its dots, the value and what is expected."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        section, known = _known_keys(tuple(str(part) for part in first["loc"][:-1]))
+        return f"Unknown setting {key} (value {first['input']!r}). {section} has: {', '.join(known)}."
+    reason = first["msg"].removeprefix("Input should be ").replace("Input", "the value")
+    return f"{key} is {first['input']!r}, expected {reason}."
+
+
+def _known_keys(sections: tuple[str, ...]) -> tuple[str, list[str]]:
+    kind: Any = Config
+    for name in sections:
+        kind = kind.model_fields[name].annotation
+    return ".".join(sections) or "The configuration", sorted(kind.model_fields)

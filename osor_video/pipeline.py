@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,15 +64,23 @@ class VideoRemover:
         remover = OneStepRemover(model, config.removal, config.seed)
         return cls(build_flow(config.flow), build_features(), remover, config)
 
-    def remove(self, path: Path, seed: Seed, output: Path, progress: Progress = silent) -> RunReport:
+    def remove(
+        self,
+        path: Path,
+        seed: Seed,
+        output: Path,
+        progress: Progress = silent,
+        on_mask: Callable[[int, Mask], None] | None = None,
+    ) -> RunReport:
         """Write ``output``: the clip at ``path`` without what ``seed`` marks in its first frame.
 
+        ``on_mask`` is given every frame's index and mask [H, W] as shown, before any frame is finished.
         Raises VideoError and MaskError for input that cannot be used; nothing is written then.
         """
         begin, clock = time.perf_counter(), Stopwatch()
         source = probe(path)
         check_target(output, source, self.config.encode)
-        clip = self._analyse(source, seed, clock, progress)
+        clip = self._analyse(source, seed, clock, progress, on_mask)
         borrowed, replaced = [], 0.0
         with VideoWriter(output, source, self.config.encode) as writer:
             for done, restored in enumerate(self._restore(clip, clock), start=1):
@@ -126,9 +134,21 @@ class VideoRemover:
         shown, finished = (to_shown(picture, source.rotation) for picture in both)
         return shown, finished
 
-    def _analyse(self, source: SourceInfo, seed: Seed, clock: Stopwatch, progress: Progress) -> Analysed:
+    def _analyse(
+        self,
+        source: SourceInfo,
+        seed: Seed,
+        clock: Stopwatch,
+        progress: Progress,
+        on_mask: Callable[[int, Mask], None] | None = None,
+    ) -> Analysed:
         decoder, passing = self._passes(source, seed, clock, progress)
-        return Analysed(source, [notes for _, notes in passing], decoder)
+        notes = []
+        for index, (mask, note) in enumerate(passing):
+            notes.append(note)
+            if on_mask is not None:
+                on_mask(index, to_shown(mask, source.rotation))
+        return Analysed(source, notes, decoder)
 
     def _passes(
         self, source: SourceInfo, seed: Seed, clock: Stopwatch, progress: Progress

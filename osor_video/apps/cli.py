@@ -1,0 +1,211 @@
+"""The command ``osor-video``: remove, masks, bench, strip.
+
+torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from osor_video import __version__
+from osor_video.apps.exits import PROGRAM, spoken_errors
+from osor_video.apps.inputs import (
+    SeedOptions,
+    check_file_target,
+    check_folder_target,
+    check_source,
+    frame_numbers,
+    load_config,
+)
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Remove a thing from a video clip, with its shadow and its reflection.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Source = Annotated[Path, typer.Argument(metavar="IN", help="The clip.")]
+MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the first frame, object white.")]
+Box = Annotated[
+    str | None, typer.Option("--box", metavar="x,y,w,h", help="Or a box around the object, in pixels.")
+]
+Polygon = Annotated[
+    str | None, typer.Option("--polygon", metavar="x1,y1,...", help="Or the corners of a polygon.")
+]
+Preset = Annotated[str, typer.Option("--preset", help="fast, balanced or best.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings that differ.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as mask.grow=0.03.")
+]
+Model = Annotated[Path | None, typer.Option("--model", help="Folder of another OSOR model.")]
+Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
+FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def remove(
+    source: Source,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The clip to write (a PNG with --preview).")],
+    mask: MaskFile = None,
+    box: Box = None,
+    polygon: Polygon = None,
+    preset: Preset = "balanced",
+    config: ConfigFile = None,
+    settings: Settings = None,
+    model: Model = None,
+    flow: Flow = None,
+    flow_weights: FlowWeights = None,
+    fill: Annotated[str | None, typer.Option("--fill", help="auto, diffusion or plate.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the noise; same seed, same bytes.")
+    ] = None,
+    masks_out: Annotated[
+        Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")] = None,
+    preview: Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")] = None,
+    crf: Annotated[
+        int | None, typer.Option("--crf", help="Quality of the encoding; lower is better.")
+    ] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Remove the marked object from the whole clip."""
+    named = {
+        "removal.model": model,
+        "flow.backend": flow,
+        "flow.weights": flow_weights,
+        "fill": fill,
+        "seed": seed,
+        "encode.crf": crf,
+        "encode.lossless": lossless or None,
+    }
+    with spoken_errors():
+        from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
+
+        marked = SeedOptions(mask, box, polygon)
+        marked.check()
+        check_source(source, output)
+        check_file_target(report, "--report", (".json",))
+        check_folder_target(masks_out, "--masks-out")
+        values = load_config(preset, config, settings or [], named)
+        job = removal.Job(source, marked.seed(), output, values, threads, quiet)
+        if preview is None:
+            removal.remove_clip(job, masks_out, report)
+        else:
+            removal.preview_frame(job, preview)
+
+
+@app.command()
+def masks(
+    source: Source,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for 00000.png and so on.")],
+    mask: MaskFile = None,
+    box: Box = None,
+    polygon: Polygon = None,
+    preset: Preset = "balanced",
+    config: ConfigFile = None,
+    settings: Settings = None,
+    flow: Flow = None,
+    flow_weights: FlowWeights = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Only follow the object: write its mask in every frame."""
+    with spoken_errors():
+        from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
+
+        marked = SeedOptions(mask, box, polygon)
+        marked.check()
+        check_source(source, None)
+        check_folder_target(output, "-o")
+        named: dict[str, Any] = {"flow.backend": flow, "flow.weights": flow_weights}
+        values = load_config(preset, config, settings or [], named)
+        removal.write_masks(removal.Job(source, marked.seed(), output, values, threads, quiet))
+
+
+@app.command()
+def bench(
+    *,
+    preset: Preset = "balanced",
+    config: ConfigFile = None,
+    settings: Settings = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Folder of NAME.mp4, NAME_first.png, NAME_clean.mp4, NAME_mask.mkv."),
+    ] = None,
+    case: Annotated[list[str] | None, typer.Option("--case", help="Only this case.")] = None,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Frames/s and memory at 100, 200 and 400 frames.")
+    ] = False,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
+    model: Model = None,
+    flow: Flow = None,
+    flow_weights: FlowWeights = None,
+) -> None:
+    """Measure quality against true clean plates, beside simple baselines."""
+    with spoken_errors():
+        check_file_target(markdown, "--markdown", (".md",))
+        named = {"removal.model": model, "flow.backend": flow, "flow.weights": flow_weights}
+        values = load_config(preset, config, settings or [], named)
+        from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
+
+        cases = benchmark.chosen_cases(clips, case or [])
+        if speed:
+            benchmark.measure_lengths(cases[0], values, markdown)
+        else:
+            benchmark.measure_quality(cases, values, preset, markdown)
+
+
+@app.command()
+def strip(
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="The clip before.")],
+    masks: Annotated[
+        Path, typer.Argument(metavar="MASKS", help="Folder of --masks-out, or a video of masks.")
+    ],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The clip after.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")],
+    frames: Annotated[str, typer.Option("--frames", metavar="N,N,...", help="Which frames.")] = "0",
+    width: Annotated[int, typer.Option("--width", min=16, help="Width of one picture in pixels.")] = 288,
+) -> None:
+    """Make a picture of before, mask and after."""
+    with spoken_errors():
+        for path in (clip, result):
+            check_source(path, output)
+        check_file_target(output, "-o", (".png",))
+        numbers = frame_numbers(frames)
+        from osor_video.apps.pictures import write_png  # noqa: PLC0415
+        from osor_video.benchmark.strip import make_strip  # noqa: PLC0415  (loads torch)
+
+        write_png(output, make_strip(clip, masks, result, numbers, width))
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

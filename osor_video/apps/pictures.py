@@ -1,0 +1,54 @@
+"""PNG files that the command line writes: masks, the preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+GAP_PX = 4
+
+
+class MaskFiles:
+    """Masks as PNG, white = object; kept in memory (a kilobyte each) until the run has succeeded."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[int, bytes] = {}
+
+    def __call__(self, index: int, mask: npt.NDArray[np.bool_]) -> None:
+        """Keep the mask [H, W] of frame ``index``."""
+        self._files[index] = png_bytes(mask.astype(np.uint8) * 255)
+
+    def write(self) -> int:
+        """Write ``00000.png`` and so on; returns how many."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for index, data in self._files.items():
+            (self._folder / f"{index:05d}.png").write_bytes(data)
+        return len(self._files)
+
+
+def side_by_side(*pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """RGB pictures [H, W, 3] of one height in a row, a white gap between."""
+    gap = np.full((pictures[0].shape[0], GAP_PX, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (gap, picture)]
+    return np.concatenate(parts[1:], axis=1)
+
+
+def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    """Write an RGB or grey picture as PNG, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png_bytes(picture))
+
+
+def png_bytes(picture: npt.NDArray[np.uint8]) -> bytes:
+    """uint8 [H, W] or RGB [H, W, 3] -> PNG."""
+    stored: Any = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    # imwrite would mangle names outside ASCII on Windows.
+    done, data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    if not done:
+        raise ValueError(f"a picture of {picture.shape} {picture.dtype} cannot be stored as PNG")
+    return bytes(data.tobytes())

@@ -1,0 +1,95 @@
+"""The commands that run networks: remove, its preview, and masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import typer
+
+from osor_video.apps.inputs import check_clip, check_file_target
+from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
+from osor_video.apps.progress import shown_progress
+from osor_video.apps.summary import summary
+from osor_video.config import Config
+from osor_video.masks.seed import Seed
+
+if TYPE_CHECKING:
+    from osor_video.pipeline import VideoRemover
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to remove from which clip, and how."""
+
+    source: Path
+    seed: Seed
+    output: Path
+    config: Config
+    threads: int | None
+    quiet: bool
+
+    def tell(self, text: str) -> None:
+        """Say it, unless all is to be quiet."""
+        if not self.quiet:
+            typer.echo(text)
+
+
+def remove_clip(job: Job, masks_out: Path | None, report_path: Path | None) -> None:
+    """Write the whole clip, and the masks and the report where asked for."""
+    check_clip(job.source, job.seed, job.output, job.config)
+    remover = build_remover(job)
+    masks = MaskFiles(masks_out) if masks_out else None
+    with shown_progress(job.quiet) as progress:
+        report = remover.remove(job.source, job.seed, job.output, progress, masks)
+    if masks:
+        masks.write()
+    if report_path:
+        report_path.parent.mkdir(parents=True, exist_ok=True)
+        report.write(report_path)
+    job.tell(summary(report))
+
+
+def preview_frame(job: Job, frame: int) -> None:
+    """Write one frame beside its finished self as PNG."""
+    check_file_target(job.output, "-o with --preview", (".png",))
+    check_clip(job.source, job.seed, None, job.config)
+    with shown_progress(job.quiet) as progress:
+        before, after = build_remover(job).preview(job.source, job.seed, frame, progress)
+    write_png(job.output, side_by_side(before, after))
+    job.tell(f"frame {frame}, before and after: {job.output}")
+
+
+def write_masks(job: Job) -> None:
+    """Write the object's mask in every frame into the folder ``job.output``."""
+    check_clip(job.source, job.seed, None, job.config)
+    files, scores = MaskFiles(job.output), []
+    with shown_progress(job.quiet) as progress:
+        for index, (mask, score) in enumerate(build_remover(job).masks(job.source, job.seed, progress)):
+            files(index, mask)
+            scores.append(score)
+    count = files.write()
+    mean, least = sum(scores) / count, min(scores)
+    job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
+
+
+def build_remover(job: Job) -> VideoRemover:
+    """Load the networks, with the libraries' chatter turned off."""
+    import torch  # noqa: PLC0415
+
+    from osor_video.pipeline import VideoRemover  # noqa: PLC0415  (seconds; the checks come before it)
+
+    quiet_libraries()
+    if job.threads:
+        torch.set_num_threads(job.threads)
+        cv2.setNumThreads(job.threads)
+    return VideoRemover.from_config(job.config)
+
+
+def quiet_libraries() -> None:
+    """Turn off what diffusers would print on a user's terminal."""
+    from diffusers.utils import logging  # noqa: PLC0415  (seconds)
+
+    logging.set_verbosity_error()

@@ -1,0 +1,53 @@
+"""The few lines at the end of a run."""
+
+from __future__ import annotations
+
+from osor_video.report import RunReport
+
+SHOWN_FRAMES = 12
+
+
+def summary(report: RunReport) -> str:
+    """What was done and how well, a line each."""
+    from osor_video.flow.weights import HOW_TO_GET_RAFT  # noqa: PLC0415  (loads torch)
+
+    height, width = report.size_hw
+    hint = f"; {HOW_TO_GET_RAFT}" if report.flow.startswith("DIS") else ""
+    lines = [
+        (
+            "frames",
+            f"{report.frames}, {width}x{height}; {report.wall_s:.1f} s, {report.frames_per_s:.1f} frames/s",
+        ),
+        ("flow", report.flow + hint),
+        ("model", f"{report.model}, fill {report.fill}"),
+        ("decoder", report.decoder),
+        (
+            "hole",
+            f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of pixels change",
+        ),
+        ("mask", _mask_line(report)),
+    ]
+    if report.cuts:
+        lines.append(
+            ("cuts", f"new shots at frames {_listed(report.cuts)}; nothing is removed after the first cut")
+        )
+    if report.peak_memory_mb is not None:
+        lines.append(("memory", f"{report.peak_memory_mb:.0f} MiB at most"))
+    lines += [("note", note) for note in report.notes]
+    lines.append(("written", report.output))
+    return "\n".join(f"{name:<9}{text}" for name, text in lines)
+
+
+def _mask_line(report: RunReport) -> str:
+    scores = report.mask_scores
+    line = f"score {sum(scores) / len(scores):.2f} on average, {min(scores):.2f} at least"
+    doubtful = report.doubtful()
+    if doubtful:
+        line += f"; check frames {_listed(doubtful)} (--masks-out DIR shows the masks)"
+    return line
+
+
+def _listed(frames: list[int]) -> str:
+    """``3, 4, 5`` or, for many, the first ones and how many more."""
+    text = ", ".join(str(frame) for frame in frames[:SHOWN_FRAMES])
+    return text if len(frames) <= SHOWN_FRAMES else f"{text} and {len(frames) - SHOWN_FRAMES} more"

@@ -1,0 +1,136 @@
+"""Figures of one result against the truth, gathered frame by frame.
+
+Convention: pictures are uint8 [H, W, 3] RGB, masks bool [H, W]; levels are those of 8 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from kornia.metrics import ssim
+
+from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor
+
+SSIM_WINDOW = 11
+EFFECT_LEVELS = 8.0
+"""Where shot and clean plate differ by more than this, the object has an effect."""
+EFFECT_BLUR_PX = 1.5
+OBJECT_MARGIN_PX = 3
+"""Width around the true mask that counts as the object's edge, not as an effect."""
+LOSSLESS_DB = 99.0
+"""Stands for the PSNR of equal pictures."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A result against the clean plate; NaN where a clip has no such pixels."""
+
+    psnr_hole: float
+    """dB, all pixels of all true masks pooled."""
+    ssim_hole: float
+    """Mean of the SSIM map over the true masks."""
+    temporal_error: float
+    """Mean |change of result - change of plate| from frame to frame in the hole, in levels; 0 = as steady."""
+    psnr_effect: float
+    """dB where the object's shadow or reflection lay."""
+    psnr_effect_untouched: float
+    """The same for the shot itself: what leaving the effect as it is would score."""
+
+
+class Scorer:
+    """Gathers ``Scores`` over a clip; memory does not grow with it."""
+
+    def __init__(self) -> None:
+        self._hole, self._ssim, self._temporal = _Mean(), _Mean(), _Mean()
+        self._effect, self._untouched = _Mean(), _Mean()
+        self._last: tuple[Picture, Picture] | None = None
+
+    def add(self, shot: Picture, clean: Picture, mask: Mask, result: Picture) -> None:
+        """One more frame, in order."""
+        self._hole.add(squared_error(result, clean)[mask])
+        if mask.any():
+            self._ssim.add(ssim_map(result, clean)[mask])
+        if self._last is not None:
+            self._temporal.add(temporal_error(self._last[0], result, self._last[1], clean)[mask])
+        effect = effect_region(shot, clean, mask)
+        self._effect.add(squared_error(result, clean)[effect])
+        self._untouched.add(squared_error(shot, clean)[effect])
+        self._last = result, clean
+
+    def scores(self) -> Scores:
+        """The figures over all frames so far."""
+        return Scores(
+            psnr(self._hole.value),
+            self._ssim.value,
+            self._temporal.value,
+            psnr(self._effect.value),
+            psnr(self._untouched.value),
+        )
+
+
+class _Mean:
+    """Mean of all values added; NaN of none."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, values: FloatMap) -> None:
+        self._sum += float(values.sum(dtype=np.float64))
+        self._count += values.size
+
+    @property
+    def value(self) -> float:
+        return self._sum / self._count if self._count else math.nan
+
+
+def psnr(mean_squared_error: float) -> float:
+    """dB for a mean squared error in levels; NaN stays NaN."""
+    if mean_squared_error == 0:
+        return LOSSLESS_DB
+    return 10 * math.log10(255.0**2 / mean_squared_error)
+
+
+def squared_error(a: Picture, b: Picture) -> FloatMap:
+    """Mean over the channels of the squared difference, [H, W]."""
+    return np.asarray(((a.astype(np.float32) - b.astype(np.float32)) ** 2).mean(axis=2))
+
+
+def ssim_map(a: Picture, b: Picture) -> FloatMap:
+    """Structural similarity around each pixel (Wang et al. 2004), mean of the channels, [H, W]."""
+    with torch.inference_mode():
+        values = ssim(picture_to_tensor(a), picture_to_tensor(b), SSIM_WINDOW)
+    return np.asarray(values[0].mean(dim=0).numpy(), dtype=np.float32)
+
+
+def temporal_error(last: Picture, result: Picture, last_clean: Picture, clean: Picture) -> FloatMap:
+    """|(result - last) - (clean - last_clean)|, mean of the channels, [H, W], in levels."""
+    r1, r0, c1, c0 = (picture.astype(np.float32) for picture in (result, last, clean, last_clean))
+    return np.asarray(np.abs((r1 - r0) - (c1 - c0)).mean(axis=2))
+
+
+def effect_region(shot: Picture, clean: Picture, mask: Mask) -> Mask:
+    """Where the object changes the picture without being there: shadow and reflection, bool [H, W]."""
+    blurred = [
+        cv2.GaussianBlur(picture.astype(np.float32), (0, 0), EFFECT_BLUR_PX) for picture in (shot, clean)
+    ]
+    change = np.abs(blurred[0] - blurred[1]).mean(axis=2)
+    return np.asarray((change > EFFECT_LEVELS) & ~widened(mask, OBJECT_MARGIN_PX))
+
+
+def widened(mask: Mask, margin_px: int) -> Mask:
+    """The mask and all pixels within ``margin_px`` of it (a disc)."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin_px + 1, 2 * margin_px + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+
+
+def outside_difference(shot: Picture, result: Picture, alpha: npt.NDArray[np.float32]) -> int:
+    """Largest difference in levels where ``alpha`` [H, W] is zero; 0 before encoding."""
+    outside = alpha == 0
+    if not outside.any():
+        return 0
+    return int(np.abs(shot.astype(np.int16) - result.astype(np.int16))[outside].max())

@@ -1,0 +1,81 @@
+"""Speed and memory against length: one clip, played to and fro, in a process of its own for each length."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from osor_video.config import Config, EncodeConfig
+from osor_video.errors import OsorError
+from osor_video.masks.seed import PictureSeed
+from osor_video.pipeline import VideoRemover
+from osor_video.video.probe import probe
+from osor_video.video.reader import read_planes
+from osor_video.video.writer import VideoWriter
+
+LENGTHS = (100, 200, 400)
+
+
+@dataclass(frozen=True)
+class SpeedRun:
+    """One run; ``seconds`` by stage, ``wall_s`` without the loading of the networks."""
+
+    frames: int
+    wall_s: float
+    seconds: dict[str, float]
+    peak_memory_mb: float | None
+
+
+def measure_speed(clip: Path, first: Path, config: Config, frames: int) -> SpeedRun:
+    """Remove the object from ``clip`` lengthened to ``frames``, in a fresh process."""
+    job = {"clip": str(clip), "first": str(first), "config": config.model_dump(mode="json"), "frames": frames}
+    done = subprocess.run(
+        [sys.executable, "-m", "osor_video.benchmark.speed"],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise OsorError(f"The run over {frames} frames ended with code {done.returncode}: {lines[-1]}")
+    return SpeedRun(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def lengthened(clip: Path, frames: int, path: Path) -> Path:
+    """Write ``clip`` played to and fro until it has ``frames`` frames, without its sound."""
+    source = probe(clip)
+    with closing(read_planes(source)) as planes:
+        shots = list(planes)
+    step = source.pts[1] - source.pts[0]
+    longer = replace(source, pts=tuple(index * step for index in range(frames)), streams=())
+    with VideoWriter(path, longer, EncodeConfig(crf=12, encoder_preset="veryfast")) as writer:
+        for index in range(frames):
+            shot = shots[to_and_fro(index, len(shots))]
+            writer.write(replace(shot, index=index, pts=longer.pts[index]))
+    return path
+
+
+def to_and_fro(index: int, length: int) -> int:
+    """0 1 2 3 2 1 0 1 ... for a length of 4: motion never jumps."""
+    place = index % max(2 * length - 2, 1)
+    return min(place, 2 * length - 2 - place)
+
+
+def _run(job: dict[str, str | int | dict[str, object]]) -> SpeedRun:
+    """The child process's work."""
+    config = Config.model_validate(job["config"])
+    with TemporaryDirectory() as folder:
+        clip = lengthened(Path(str(job["clip"])), int(str(job["frames"])), Path(folder) / "long.mp4")
+        remover = VideoRemover.from_config(config)
+        report = remover.remove(clip, PictureSeed(Path(str(job["first"]))), Path(folder) / "out.mp4")
+    return SpeedRun(report.frames, report.wall_s, report.seconds, report.peak_memory_mb)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(_run(json.load(sys.stdin)))) + "\n")

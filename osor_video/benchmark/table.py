@@ -1,0 +1,78 @@
+"""Outcomes as a table: for the terminal, or as Markdown for the README."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from osor_video.benchmark.run import Outcome
+from osor_video.benchmark.speed import SpeedRun
+from osor_video.report import RunReport
+
+Rows = list[list[str]]
+HEADER = (
+    *(
+        "clip",
+        "method",
+        "PSNR hole dB",
+        "SSIM hole",
+        "temporal error",
+        "PSNR effect dB",
+        "effect untouched dB",
+    ),
+    *("frames/s", "peak MiB"),
+)
+
+
+def rows(outcomes: Sequence[Outcome]) -> Rows:
+    """A row an outcome, under ``HEADER``."""
+    return [
+        [
+            outcome.case,
+            outcome.method,
+            _number(outcome.scores.psnr_hole, 2),
+            _number(outcome.scores.ssim_hole, 3),
+            _number(outcome.scores.temporal_error, 2),
+            _number(outcome.scores.psnr_effect, 2),
+            _number(outcome.scores.psnr_effect_untouched, 2),
+            _number(outcome.report.frames_per_s, 2) if outcome.report else "",
+            _number(outcome.report.peak_memory_mb, 0) if outcome.report else "",
+        ]
+        for outcome in outcomes
+    ]
+
+
+def stage_rows(reports: Sequence[tuple[str, RunReport]]) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows of each run's share of time by stage; what is in no stage is ``rest``."""
+    stages = list(dict.fromkeys(stage for _, report in reports for stage in report.seconds))
+    body = []
+    for name, report in reports:
+        shares = [report.seconds.get(stage, 0.0) / report.wall_s for stage in stages]
+        body.append([name, *(f"{share:.0%}" for share in shares), f"{max(0.0, 1 - sum(shares)):.0%}"])
+    return ("share of time", *stages, "rest"), body
+
+
+def speed_rows(runs: Sequence[SpeedRun]) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows of the speed runs, milliseconds a frame by stage."""
+    stages = list(dict.fromkeys(stage for run in runs for stage in run.seconds))
+    header = ("frames", "frames/s", *(f"{stage} ms" for stage in stages), "peak MiB")
+    body = [
+        [
+            str(run.frames),
+            f"{run.frames / run.wall_s:.2f}",
+            *(f"{run.seconds.get(stage, 0.0) * 1000 / run.frames:.0f}" for stage in stages),
+            _number(run.peak_memory_mb, 0),
+        ]
+        for run in runs
+    ]
+    return header, body
+
+
+def markdown(header: Sequence[str], body: Rows) -> str:
+    """A Markdown table, a newline at its end."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *body))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,69 @@
+"""The lines at the end of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from osor_video.apps.progress import ProgressBar, shown_progress
+from osor_video.apps.summary import summary
+from osor_video.report import RunReport, silent
+
+REPORT = RunReport(
+    source="in.mp4",
+    output="out.mp4",
+    frames=20,
+    size_hw=(256, 448),
+    wall_s=8.0,
+    seconds={},
+    decoder="decord: plain 8-bit 4:2:0",
+    flow="RAFT small (torchvision)",
+    model="compact",
+    fill="auto",
+    borrowed=0.874,
+    replaced=0.053,
+    mask_scores=[1.0] * 20,
+    cuts=[],
+    peak_memory_mb=1200.4,
+)
+
+
+def test_a_good_run_says_no_more_than_needed() -> None:
+    lines = summary(REPORT).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *("frames", "flow", "model", "decoder", "hole", "mask", "memory", "written")
+    ]
+    assert "20, 448x256; 8.0 s, 2.5 frames/s" in lines[0]
+    assert "--flow-weights" not in lines[1]
+    assert "87% real background" in lines[4]
+
+
+def test_doubtful_masks_cuts_and_notes_are_named() -> None:
+    scores = [1.0, 1.0, *[0.2] * 18]
+    text = summary(
+        replace(
+            REPORT, mask_scores=scores, cuts=[7], notes=["a note"], flow="DIS (OpenCV)", peak_memory_mb=None
+        )
+    )
+    assert "check frames 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 6 more" in text
+    assert "0.20 at least" in text
+    assert "frames 7; nothing" in text
+    assert "note     a note" in text
+    assert "--flow-weights FILE" in text
+    assert "memory" not in text
+
+
+def test_progress_is_silent_where_there_is_no_terminal() -> None:
+    with shown_progress(quiet=False) as progress:
+        assert progress is silent
+
+
+def test_progress_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with shown_progress(quiet=False) as progress:
+        assert isinstance(progress, ProgressBar)
+        for done in (1, 2):
+            progress("track", done, 2)
+    with shown_progress(quiet=True) as progress:
+        assert progress is silent

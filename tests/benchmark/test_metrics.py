@@ -1,0 +1,109 @@
+"""The figures, against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from osor_video.benchmark.metrics import (
+    LOSSLESS_DB,
+    Scorer,
+    effect_region,
+    outside_difference,
+    psnr,
+    squared_error,
+    ssim_map,
+    temporal_error,
+    widened,
+)
+from osor_video.tensors import Mask, Picture
+
+SIZE = (32, 40)
+
+
+def flat(level: int) -> Picture:
+    return np.full((*SIZE, 3), level, np.uint8)
+
+
+def square(top: int, left: int, side: int) -> Mask:
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_psnr_of_known_errors() -> None:
+    assert psnr(255.0**2) == 0
+    assert psnr(1.0) == pytest.approx(48.1308, abs=1e-4)
+    assert psnr(0.0) == LOSSLESS_DB
+    assert math.isnan(psnr(math.nan))
+
+
+def test_squared_error_is_the_mean_of_the_channels() -> None:
+    other = flat(100)
+    other[..., 0] = 106
+    np.testing.assert_allclose(squared_error(flat(100), other), 12.0)
+
+
+def test_ssim_is_one_for_equal_and_follows_the_formula_for_flat_pictures() -> None:
+    np.testing.assert_allclose(ssim_map(flat(80), flat(80)), 1.0, atol=1e-5)
+    a, b, c1 = 80 / 255, 160 / 255, 0.01**2
+    expected = (2 * a * b + c1) / (a * a + b * b + c1)
+    np.testing.assert_allclose(ssim_map(flat(80), flat(160))[12:20, 12:20], expected, atol=1e-4)
+
+
+def test_temporal_error_counts_change_that_the_plate_does_not_have() -> None:
+    np.testing.assert_allclose(temporal_error(flat(50), flat(60), flat(10), flat(20)), 0)
+    np.testing.assert_allclose(temporal_error(flat(50), flat(60), flat(10), flat(10)), 10)
+
+
+def test_effect_region_is_the_shadow_without_the_object() -> None:
+    clean = flat(150)
+    shot, mask = clean.copy(), square(4, 4, 8)
+    shot[mask] = 20
+    shot[20:30, 4:30] = 110
+    region = effect_region(shot, clean, mask)
+    assert region[22:28, 6:28].all()
+    assert not region[4:12, 4:12].any()
+    assert not region[:, 36:].any()
+
+
+def test_widened_adds_a_disc() -> None:
+    grown = widened(square(10, 10, 1), 2)
+    assert grown[10, 8]
+    assert grown[8, 10]
+    assert not grown[8, 8]
+    assert not grown[10, 7]
+
+
+def test_outside_difference_sees_only_untouched_pixels() -> None:
+    result, alpha = flat(100), np.zeros(SIZE, np.float32)
+    result[0, 0], alpha[0, 0] = 250, 0.01
+    assert outside_difference(flat(100), result, alpha) == 0
+    result[5, 5] = 97
+    assert outside_difference(flat(100), result, alpha) == 3
+    assert outside_difference(flat(100), result, np.ones(SIZE, np.float32)) == 0
+
+
+def test_scorer_pools_pixels_over_frames() -> None:
+    scorer, clean = Scorer(), flat(150)
+    shot = clean.copy()
+    shot[22:30, 4:30] = 110
+    small, large = square(2, 2, 4), square(2, 2, 8)
+    off = clean.copy()
+    off[large] = 160
+    scorer.add(shot, clean, small, clean)
+    scorer.add(shot, clean, large, off)
+    scores = scorer.scores()
+    assert scores.psnr_hole == pytest.approx(psnr(100.0 * 64 / 80))
+    assert scores.temporal_error == pytest.approx(10.0)
+    assert scores.psnr_effect == LOSSLESS_DB
+    assert scores.psnr_effect_untouched < 20
+    assert 0 < scores.ssim_hole < 1
+
+
+def test_a_clip_without_object_has_no_figures() -> None:
+    scorer = Scorer()
+    scorer.add(flat(1), flat(1), np.zeros(SIZE, dtype=bool), flat(1))
+    assert all(math.isnan(value) for value in vars(scorer.scores()).values())

@@ -1,0 +1,122 @@
+"""Cases, baselines, tables and the lengthened clip."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from osor_video.benchmark.baselines import telea, untouched
+from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs, true_frames
+from osor_video.benchmark.run import measure_all
+from osor_video.benchmark.speed import SpeedRun, lengthened, measure_speed, to_and_fro
+from osor_video.benchmark.table import HEADER, markdown, rows, speed_rows, stage_rows
+from osor_video.config import Config
+from osor_video.errors import ConfigError, OsorError
+from osor_video.video.probe import probe
+from tests.apps.clips import FRAMES, square_clip, square_mask, wall, write_clip
+from tests.tiny import tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cases")
+    square_clip(folder)
+    write_clip(folder / "square_clean.mp4", [wall()] * FRAMES)
+    masks = [np.repeat(square_mask(i)[..., None] * np.uint8(255), 3, axis=2) for i in range(FRAMES)]
+    write_clip(folder / "square_mask.mkv", masks)
+    tiny_model(folder / "model")
+    return folder
+
+
+def test_the_repositorys_cases_exist() -> None:
+    cases = cases_from_configs(ROOT / "configs" / "benchmark")
+    assert [case.name for case in cases] == ["mirror", "walk"]
+    assert all(path.is_file() for case in cases for path in (case.clip, case.first, case.clean, case.masks))
+
+
+def test_folders_without_cases_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no benchmark cases"):
+        cases_from_configs(tmp_path)
+    with pytest.raises(ConfigError, match=r"Expected NAME\.mp4 with"):
+        cases_from_clips(tmp_path)
+
+
+def test_a_case_with_a_missing_file_or_key_is_refused(tmp_path: Path) -> None:
+    values = {key: "x" for key in ("name", "clip", "first", "clean", "masks")}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"names clip: .*x, which does not exist"):
+        cases_from_configs(tmp_path)
+    (tmp_path / "a.yaml").write_text("name: x", encoding="utf-8")
+    with pytest.raises(ConfigError, match="Cannot use the benchmark case"):
+        cases_from_configs(tmp_path)
+
+
+def test_files_of_different_length_are_refused(folder: Path, tmp_path: Path) -> None:
+    case = cases_from_clips(folder)[0]
+    short = write_clip(tmp_path / "short.mp4", [wall()] * 2)
+    with pytest.raises(ConfigError, match="square differ in length"):
+        list(true_frames(case.model_copy(update={"clean": short})))
+
+
+def test_baselines(folder: Path) -> None:
+    frame = next(true_frames(cases_from_clips(folder)[0]))
+    np.testing.assert_array_equal(untouched(frame), frame.shot)
+    filled = telea(frame)
+    assert np.abs(filled.astype(int) - frame.clean)[frame.mask].mean() < 30
+    assert np.abs(frame.shot.astype(int) - frame.clean)[frame.mask].mean() > 60
+
+
+def test_measuring_a_case_gives_a_table(folder: Path) -> None:
+    cases: list[Case] = cases_from_clips(folder)
+    config = Config.load(overrides={"flow.backend": "dis", "removal.model": folder / "model"})
+    outcomes = measure_all(cases, config, "balanced")
+    assert [outcome.method for outcome in outcomes] == ["balanced", "input", "Telea per frame"]
+    ours, untouched_input, _ = outcomes
+    assert ours.scores.psnr_hole > untouched_input.scores.psnr_hole + 6
+    assert ours.report is not None
+    text = markdown(HEADER, rows(outcomes))
+    assert text.splitlines()[0].startswith("| clip | method | PSNR hole dB |")
+    assert len(text.splitlines()) == 5
+    header, body = stage_rows([("square", ours.report)])
+    assert header[-1] == "rest"
+    assert sum(int(cell.rstrip("%")) for cell in body[0][1:]) == pytest.approx(100, abs=6)
+
+
+def test_speed_table() -> None:
+    header, body = speed_rows([SpeedRun(100, 50.0, {"decode": 5.0}, 900.2), SpeedRun(200, 100.0, {}, None)])
+    assert header == ("frames", "frames/s", "decode ms", "peak MiB")
+    assert body == [["100", "2.00", "50", "900"], ["200", "2.00", "0", "-"]]
+
+
+def test_to_and_fro_never_jumps() -> None:
+    assert [to_and_fro(index, 4) for index in range(9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    assert [to_and_fro(index, 1) for index in range(3)] == [0, 0, 0]
+
+
+def test_lengthened_clip(folder: Path, tmp_path: Path) -> None:
+    longer = probe(lengthened(folder / "square.mp4", 15, tmp_path / "long.mp4"))
+    assert longer.frames == 15
+    assert longer.size_hw == probe(folder / "square.mp4").size_hw
+
+
+def test_a_failed_speed_run_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess(
+        ["python"], 1, "", "Traceback\nMaskError: Mask no.png does not exist"
+    )
+    monkeypatch.setattr("osor_video.benchmark.speed.subprocess.run", lambda *_, **__: failed)
+    with pytest.raises(OsorError, match=r"The run over 8 frames ended with code 1: .*does not exist"):
+        measure_speed(folder / "square.mp4", folder / "no.png", Config(), 8)
+
+
+@pytest.mark.slow
+def test_a_speed_run_in_its_own_process(folder: Path) -> None:
+    config = Config.load("fast", overrides={"removal.model": folder / "model"})
+    run = measure_speed(folder / "square.mp4", folder / "square_first.png", config, 8)
+    assert run.frames == 8
+    assert run.seconds["remove"] > 0
