@@ -87,8 +87,9 @@ def figures_of(model: OsorModel, pairs: list[Pair]) -> dict[str, float]:
 def _figures_of_pair(model: OsorModel, pair: Pair, index: int) -> dict[str, float]:
     answer = remove(model, pair.shot, pair.mask)
     filled = telea(pair.shot, pair.mask)
-    outside = ~cv2.dilate(pair.effect_mask.astype(np.uint8), np.ones((17, 17), np.uint8)).astype(bool)
-    effects = pair.effect_mask & ~pair.mask
+    outside = ~_widened(pair.effect_mask)
+    # One cell round the object always counts as found; an effect begins beyond it.
+    effects = pair.effect_mask & ~_widened(pair.mask)
     row = {
         "hole_psnr_db": region_psnr_db(answer.picture, pair.clean, pair.mask),
         "hole_psnr_untouched_db": region_psnr_db(pair.shot, pair.clean, pair.mask),
@@ -105,6 +106,11 @@ def _figures_of_pair(model: OsorModel, pair: Pair, index: int) -> dict[str, floa
     bad_mask = spoil_mask(pair.mask, choose_kind(random), random)
     row["alpha_iou_incomplete_mask"] = _iou(remove(model, pair.shot, bad_mask).alpha > 0.5, pair.effect_mask)
     return row
+
+
+def _widened(mask: Mask) -> Mask:
+    """``mask`` and one latent cell round it."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0)
 
 
 def _iou(found: Mask, true: Mask) -> float:
