@@ -8,7 +8,7 @@ import numpy as np
 from osor_video.tensors import FloatMap, Mask, Picture
 
 SURE_OBJECT = 0.6
-SURE_BACKGROUND = 0.3
+SURE_BACKGROUND = 0.15
 """Labels beyond these are taken as they are. A wider band lets colour alone decide, and it takes shoes for ground."""
 MIN_SEEDS = 30
 """Pixels of sure object and sure background that the colour models need."""
@@ -19,7 +19,7 @@ MARGIN = 0.03
 def snap(picture: Picture, label: FloatMap) -> Mask:
     """Decide a soft ``label`` [H, W] in [0, 1] per pixel of ``picture`` [H, W, 3] -> bool [H, W].
 
-    Pixels surer than .6 or .3 stay as they are; the rest goes where colour and edges say. With too few sure pixels of either
+    Pixels surer than .6 or .15 stay as they are; the rest goes where colour and edges say. With too few sure pixels of either
     kind the label is cut at one half.
     """
     coarse = label > 0.5
