@@ -20,7 +20,8 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+    return [text for kind, text in found if kind == language]
 
 
 def python_block() -> tuple[str, CodeType]:
@@ -50,7 +51,7 @@ def test_every_option_of_the_readme_exists() -> None:
         CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
         for name in ("remove", "masks", "bench")
     )
-    for option in set(re.findall(r"`(--[a-z-]+)|[ (|`](--[a-z-]+) ", TEXT)):
+    for option in set(re.findall(r"`(--[a-z][a-z-]+)|[ (|`](--[a-z][a-z-]+) ", TEXT)):
         assert (option[0] or option[1]) in known
 
 

@@ -192,7 +192,7 @@ def strip(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")],
     frames: Annotated[str, typer.Option("--frames", metavar="N,N,...", help="Which frames.")] = "0",
-    width: Annotated[int, typer.Option("--width", min=16, help="Width of one picture in pixels.")] = 288,
+    width: Annotated[int, typer.Option("--width", min=16, help="Width of one picture in pixels.")] = 176,
 ) -> None:
     """Make a picture of before, mask and after."""
     with spoken_errors():

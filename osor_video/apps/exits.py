@@ -18,7 +18,8 @@ def spoken_errors() -> Iterator[None]:
     try:
         yield
     except OsorError as error:
-        typer.echo(f"{PROGRAM}: {error}", err=True)
+        # What a library said, and is quoted, may have lines of its own.
+        typer.echo(f"{PROGRAM}: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo(f"{PROGRAM}: interrupted, nothing written", err=True)

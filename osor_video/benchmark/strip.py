@@ -14,7 +14,7 @@ from osor_video.tensors import Mask, Picture
 
 GAP_PX = 4
 TINT = np.array([255, 40, 60], np.float32)
-LEVELS = 48
+LEVELS = 40
 """Levels a channel: fewer make a PNG of photographs half as large, and at this size nobody sees it."""
 
 

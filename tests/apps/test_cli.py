@@ -213,7 +213,6 @@ def test_our_own_fault_shows_a_traceback_and_ends_with_1(
 
 WITHOUT_TORCH = """
 import sys
-from numpy.typing import NDArray
 from typer.testing import CliRunner
 import osor_video
 from osor_video.apps.cli import app
