@@ -41,7 +41,9 @@ class World:
         """The frames as the background stage sees them, with the true masks and cameras."""
         return [
             ShotFrame(index, frame, hole(mask, GROW), camera)
-            for index, (frame, mask, camera) in enumerate(zip(self.frames, self.masks, self.cameras, strict=True))
+            for index, (frame, mask, camera) in enumerate(
+                zip(self.frames, self.masks, self.cameras, strict=True)
+            )
         ]
 
 
@@ -68,7 +70,9 @@ def make_world(
         alpha = _ellipse(camera, (feet[0], feet[1] - 24), (11, 25))
         shade = cv2.GaussianBlur(_ellipse(camera, (feet[0] + 14, feet[1] + 2), (15, 6)), (0, 0), 1.0)
         moved = camera @ np.array([[1, 0, feet[0] - 32], [0, 1, feet[1] - 56], [0, 0, 1.0]])
-        body = cv2.warpPerspective(skin, moved, SIZE_HW[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        body = cv2.warpPerspective(
+            skin, moved, SIZE_HW[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
         lit = plate * (1 - shadow * shade[..., None])
         world.frames.append(to_uint8(lit * (1 - alpha[..., None]) + body * alpha[..., None]))
         world.plates.append(to_uint8(plate))

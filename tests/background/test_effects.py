@@ -45,7 +45,8 @@ def test_the_shadow_is_found_against_the_true_plate(world: World, time: int) -> 
 
 
 @pytest.mark.xfail(
-    reason="samples that lie in the shadow too agree with the frame best and outweigh the lit ones: recall .37", strict=False
+    reason="samples that lie in the shadow too agree with the frame best and outweigh the lit ones: recall .37",
+    strict=False,
 )
 def test_the_shadow_is_found_against_the_recovered_plate() -> None:
     world = make_world(30)

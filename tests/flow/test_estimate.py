@@ -38,7 +38,9 @@ def test_raft_matches_torchvision_in_both_directions(raft_net: Any) -> None:
     wanted = [raft_net(*pair, num_flow_updates=4)[-1] for pair in ((a, b), (b, a))]
     flow = RaftFlow(raft_net, 128, 4, "test", torch.device("cpu"))
     found = flow.match(flow.encode(first), flow.encode(second))
-    assert float(wanted[0].abs().max()) > 0.1  # random weights say something, so that agreement means something
+    assert (
+        float(wanted[0].abs().max()) > 0.1
+    )  # random weights say something, so that agreement means something
     assert float((wanted[0] - wanted[1]).abs().max()) > 0.01
     torch.testing.assert_close(found.forward, wanted[0], atol=1e-3, rtol=0)
     torch.testing.assert_close(found.backward, wanted[1], atol=1e-3, rtol=0)

@@ -27,7 +27,9 @@ def test_warp_samples_where_the_flow_points() -> None:
 
 def test_warp_by_half_a_pixel_is_the_mean_of_two() -> None:
     content = torch.tensor([0.0, 4.0, 8.0]).view(1, 1, 1, 3)
-    torch.testing.assert_close(warp(content, constant(0.5, 0, (1, 3))).flatten(), torch.tensor([2.0, 6.0, 8.0]))
+    torch.testing.assert_close(
+        warp(content, constant(0.5, 0, (1, 3))).flatten(), torch.tensor([2.0, 6.0, 8.0])
+    )
 
 
 def test_inside_tells_what_leaves_the_picture() -> None:

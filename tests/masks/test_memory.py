@@ -39,7 +39,9 @@ def test_a_moved_block_is_found_by_its_colour() -> None:
 def test_only_cells_asked_for_get_a_label() -> None:
     red = everywhere((4, 4))
     where = block((4, 4), 0, 0, 2)
-    label, similarity = recall(looks(red) * 0.5, (0, 0), where, [Remembered(looks(red), red.float(), (0, 0), 4)])
+    label, similarity = recall(
+        looks(red) * 0.5, (0, 0), where, [Remembered(looks(red), red.float(), (0, 0), 4)]
+    )
     assert torch.equal(label > 0, where)
     torch.testing.assert_close(similarity, torch.where(where, 0.5, 1.0))
 

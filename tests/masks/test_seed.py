@@ -92,12 +92,18 @@ def test_an_array_is_taken_as_it_is() -> None:
         (BoxSeed((0, 0, 5, 0)), r"does not lie inside"),
         (BoxSeed((0, 0, 60, 40)), r"mask of the box covers 100% of the frame, at most 95% can be filled"),
         (PolygonSeed(((0, 0), (5, 5))), r"A polygon needs at least 3 corners, got 2"),
-        (PolygonSeed(((0, 0), (60, 5), (5, 5))), r"Corner 60,5 lies outside the 60x40 frame.*x from 0 to 59 and y"),
+        (
+            PolygonSeed(((0, 0), (60, 5), (5, 5))),
+            r"Corner 60,5 lies outside the 60x40 frame.*x from 0 to 59 and y",
+        ),
         (PolygonSeed(((0, 0), (5, 40), (5, 5))), r"Corner 5,40 lies outside.*y from 0 to 39"),
         (PolygonSeed(((0, 0), (-1, 4), (5, 5))), r"Corner -1,4 lies outside"),
         (ArraySeed(np.zeros(SIZE_HW, bool)), r"The mask of the array is empty\. Paint the object"),
         (ArraySeed(np.ones(SIZE_HW, bool)), r"mask of the array covers 100%.*is the mask inverted"),
-        (ArraySeed(np.ones((60, 40), bool)), r"mask array is \(60, 40\), the clip is \(40, 60\) \(height, width\)"),
+        (
+            ArraySeed(np.ones((60, 40), bool)),
+            r"mask array is \(60, 40\), the clip is \(40, 60\) \(height, width\)",
+        ),
     ],
 )
 def test_a_seed_that_does_not_fit_is_refused(seed: Seed, message: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -39,7 +37,9 @@ def constant_flow(x: float, y: float, size_hw: tuple[int, int]) -> FloatMap:
 def worst(found: list[Removal], wanted: list[Removal]) -> float:
     """Largest difference of any pixel or alpha."""
     pairs = zip(found, wanted, strict=True)
-    return max(max(float(np.abs(a.rgb - b.rgb).max()), float(np.abs(a.alpha - b.alpha).max())) for a, b in pairs)
+    return max(
+        max(float(np.abs(a.rgb - b.rgb).max()), float(np.abs(a.alpha - b.alpha).max())) for a, b in pairs
+    )
 
 
 def test_cell_flow_divides_by_the_cell() -> None:
@@ -129,7 +129,9 @@ def test_without_flow_or_on_another_crop_size_it_starts_anew(model: OsorModel, w
     remover, frames = OneStepRemover(model, RemovalConfig(), 0), inputs(world, 2)
     _, state = remover.remove(frames[:1], None)
     no_flow = RemovalInput(frames[1].rgb, frames[1].hole, CROP, None)
-    larger = RemovalInput(frames[1].rgb, frames[1].hole, Crop(0, 0, (128, 128), (64, 64)), frames[1].flow_back)
+    larger = RemovalInput(
+        frames[1].rgb, frames[1].hole, Crop(0, 0, (128, 128), (64, 64)), frames[1].flow_back
+    )
     for frame in (no_flow, larger):
         _, after = remover.remove([frame], state)
         assert after is not None
