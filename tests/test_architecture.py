@@ -57,7 +57,7 @@ def imported(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{name_of(path)}:{node.lineno} imports relatively"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module":
-            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant))
+            yield from (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
 
 
 def layer_of(part: str) -> int | None:

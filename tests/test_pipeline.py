@@ -208,9 +208,9 @@ def test_the_plate_fill_shows_the_true_background(parts: Parts) -> None:
     tracker = MaskTracker(DisFlow(160), parts.features, config.mask)
     found = [n for _, n in analyse(plain.frames, plain.masks[0], tracker, config, Stopwatch())]
     figures = plate_psnr(parts, plain, found, config)
-    print("FIG", np.mean(figures), min(figures))
-    assert np.mean(figures) > 30
-    assert min(figures) > 25
+    # Measured: mean 46.9 dB, lowest 34.0.
+    assert np.mean(figures) > 42
+    assert min(figures) > 31
 
 
 def plate_psnr(parts: Parts, world: World, notes: list[FrameNotes], config: Config) -> list[float]:

@@ -1,4 +1,4 @@
-"""A small world whose truth is known: a textured wall, a camera that pans, an object with a cast shadow that walks by."""
+"""A small world whose truth is known: a textured wall, a panning camera, an object that casts a shadow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ GROW = 0.016
 class World:
     """Frames with their truth, all lists over time.
 
-    ``cameras`` map the first frame to each one; ``flow_back[t]`` [H, W, 2] lives on t and points to t - 1 (zeros for t = 0).
+    ``cameras`` map the first frame to each one; ``flow_back[t]`` [H, W, 2] lives on t and points to t - 1
+    (zeros for t = 0).
     ``effects`` are the pixels outside the object that its shadow darkens by more than a tenth.
     """
 
@@ -56,7 +57,7 @@ def make_world(
     shadow: float = SHADOW,
     stranger: bool = False,
 ) -> World:
-    """Render a world. ``walk_px`` is the object's step over the wall; a ``stranger`` is another thing that moves."""
+    """Render a world; ``walk_px`` is the object's step over the wall, a ``stranger`` another thing that moves."""
     wall = texture((SIZE_HW[0] + 40, SIZE_HW[1] + 140), seed)
     skin = np.clip(texture((64, 64), seed + 1) * np.array([0.9, 0.35, 0.25]) + [0.25, 0, 0.05], 0, 1)
     world = World()
@@ -123,4 +124,4 @@ def _ellipse(camera: Homography, centre_xy: tuple[float, float], radii_xy: tuple
     x, y, _ = camera @ np.array([*centre_xy, 1.0])
     ys, xs = np.mgrid[0 : SIZE_HW[0], 0 : SIZE_HW[1]].astype(np.float32)
     distance = np.hypot((xs - x) / radii_xy[0], (ys - y) / radii_xy[1])
-    return np.clip((1 - distance) * min(radii_xy) + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((1 - distance) * min(radii_xy) + 0.5, 0, 1), np.float32)

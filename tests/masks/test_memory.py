@@ -63,7 +63,7 @@ def test_a_match_beyond_reach_does_not_count(reach: int, found: float) -> None:
 
 
 def test_origins_are_places_on_one_grid() -> None:
-    # The memory shows cells (5..8, 6..9) of the whole grid, the query cells (4..7, 8..11); cell (6, 9) is in both.
+    # The memory shows cells (5..8, 6..9) of the grid, the query (4..7, 8..11); cell (6, 9) is in both.
     red = everywhere((4, 4))
     label_map = torch.zeros(4, 4)
     label_map[1, 3] = 1.0

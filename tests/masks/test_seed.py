@@ -21,16 +21,16 @@ def drawn() -> Mask:
     return mask
 
 
-def white(dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> np.ndarray:  # type: ignore[type-arg]
+def white(dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> np.ndarray:
     return drawn().astype(dtype) * np.iinfo(dtype).max
 
 
-def save(path: Path, picture: np.ndarray) -> Path:  # type: ignore[type-arg]
+def save(path: Path, picture: np.ndarray) -> Path:
     assert cv2.imwrite(str(path), picture)
     return path
 
 
-def rgba(opaque: Mask, colour: Mask) -> np.ndarray:  # type: ignore[type-arg]
+def rgba(opaque: Mask, colour: Mask) -> np.ndarray:
     channels = [colour.astype(np.uint8) * 255] * 3
     return np.stack([*channels, opaque.astype(np.uint8) * 255], axis=-1)
 
@@ -47,7 +47,7 @@ def rgba(opaque: Mask, colour: Mask) -> np.ndarray:  # type: ignore[type-arg]
         pytest.param(rgba(np.ones(SIZE_HW, bool), drawn()), id="rgba, opaque throughout"),
     ],
 )
-def test_pictures_of_every_kind_give_the_same_mask(tmp_path: Path, picture: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_pictures_of_every_kind_give_the_same_mask(tmp_path: Path, picture: np.ndarray) -> None:
     found = PictureSeed(save(tmp_path / "mask.png", picture)).mask(SIZE_HW)
     assert found.dtype == np.bool_
     assert np.array_equal(found, drawn())
@@ -94,7 +94,7 @@ def test_an_array_is_taken_as_it_is() -> None:
         (PolygonSeed(((0, 0), (5, 5))), r"A polygon needs at least 3 corners, got 2"),
         (
             PolygonSeed(((0, 0), (60, 5), (5, 5))),
-            r"Corner 60,5 lies outside the 60x40 frame.*x from 0 to 59 and y",
+            r"Corner 60,5 lies outside the 60x40 frame.*x from 0 to 59",
         ),
         (PolygonSeed(((0, 0), (5, 40), (5, 5))), r"Corner 5,40 lies outside.*y from 0 to 39"),
         (PolygonSeed(((0, 0), (-1, 4), (5, 5))), r"Corner -1,4 lies outside"),
@@ -102,7 +102,7 @@ def test_an_array_is_taken_as_it_is() -> None:
         (ArraySeed(np.ones(SIZE_HW, bool)), r"mask of the array covers 100%.*is the mask inverted"),
         (
             ArraySeed(np.ones((60, 40), bool)),
-            r"mask array is \(60, 40\), the clip is \(40, 60\) \(height, width\)",
+            r"mask array is \(60, 40\), the clip is \(40, 60\)",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def red_disc() -> tuple[Picture, Mask]:
 def coarse(mask: Mask) -> FloatMap:
     """A label as the tracker has it: cells of 8 pixels, blown up."""
     cells = cv2.resize(mask.astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)
-    return np.clip(cv2.resize(cells, (128, 96), interpolation=cv2.INTER_CUBIC), 0, 1)
+    return np.asarray(np.clip(cv2.resize(cells, (128, 96), interpolation=cv2.INTER_CUBIC), 0, 1), np.float32)
 
 
 def test_snap_draws_the_edge_where_the_picture_has_it() -> None:

@@ -51,7 +51,7 @@ def test_cell_flow_divides_by_the_cell() -> None:
 def test_cell_flow_counts_a_moved_crop_as_motion() -> None:
     last = Crop(24, 48, (64, 64), (64, 64))
     flow = cell_flow(constant_flow(0, 0, (128, 192)), CROP, last, (128, 192))
-    # A cell at x in the crop at 32 was at x - 16 pixels in the one at 48, and 8 pixels lower in the one at 24.
+    # A cell at x in the crop at 32 was at x - 16 in the one at 48, and 8 pixels lower in the one at 24.
     torch.testing.assert_close(flow, torch.tensor([-2.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8))
 
 
