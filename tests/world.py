@@ -57,7 +57,7 @@ def make_world(
     shadow: float = SHADOW,
     stranger: bool = False,
 ) -> World:
-    """Render a world; ``walk_px`` is the object's step over the wall, a ``stranger`` another thing that moves."""
+    """Render a world; ``walk_px`` is the object's step over the wall, a ``stranger`` another moving thing."""
     wall = texture((SIZE_HW[0] + 40, SIZE_HW[1] + 140), seed)
     skin = np.clip(texture((64, 64), seed + 1) * np.array([0.9, 0.35, 0.25]) + [0.25, 0, 0.05], 0, 1)
     world = World()
