@@ -69,4 +69,5 @@ def _matches(queries: Tensor, ys: Tensor, xs: Tensor, frame: Remembered) -> tupl
     columns = torch.arange(left, right).repeat(bottom - top)
     far = ((rows[None] - ys[:, None]).abs() > reach) | ((columns[None] - xs[:, None]).abs() > reach)
     best, order = scores.masked_fill_(far, -1.0).topk(min(TOP_K, near.shape[1]), dim=1)
-    return best, frame.label[part].flatten()[order]
+    # Where nothing is in reach the best are cells that are not: they have no say.
+    return best, frame.label[part].flatten()[order].masked_fill(best <= -1.0, 0.0)

@@ -94,11 +94,11 @@ def make_clip(
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         for stream in sound:
-            _add_tone(out, stream, float(times[-1] * base))
+            add_tone(out, stream, float(times[-1] * base))
     return path
 
 
-def _add_tone(out: Any, stream: Any, length_s: float) -> None:
+def add_tone(out: Any, stream: Any, length_s: float) -> None:
     for start in range(0, int(length_s * 48000), 1024):
         t = np.arange(start, start + 1024) / 48000
         tone = (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
@@ -110,7 +110,7 @@ def _add_tone(out: Any, stream: Any, length_s: float) -> None:
 
 def make_sound_only(path: Path) -> Path:
     with av.open(str(path), "w") as out:
-        _add_tone(out, out.add_stream("aac", rate=48000), 1.0)
+        add_tone(out, out.add_stream("aac", rate=48000), 1.0)
     return path
 
 

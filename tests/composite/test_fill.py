@@ -1,0 +1,142 @@
+"""The fill: what is replaced, with what, and what is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from osor_video.background.recover import Plate
+from osor_video.composite.fill import RIM_PX, join_alpha, make_fill
+from osor_video.config import CompositeConfig
+from osor_video.removal.remover import Removal
+from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
+
+SIZE_HW = (100, 120)
+CONFIG = CompositeConfig()
+BOX = (20, 24, 80, 100)
+
+
+@pytest.fixture
+def hole() -> Mask:
+    hole = np.zeros(SIZE_HW, dtype=bool)
+    hole[40:60, 50:75] = True
+    return hole
+
+
+def scene() -> FloatMap:
+    """A smooth picture [H, W, 3] in [0, 1]."""
+    ys, xs = np.mgrid[0 : SIZE_HW[0], 0 : SIZE_HW[1]].astype(np.float32)
+    return np.stack([0.3 + xs / 400, 0.5 - ys / 500, 0.2 + (xs + ys) / 600], axis=-1).astype(np.float32)
+
+
+def holed(hole: Mask) -> Picture:
+    """The scene with the object, white, in the hole."""
+    return to_uint8(np.where(hole[..., None], 1.0, scene()))
+
+
+def plate(confidence: float) -> Plate:
+    area = np.s_[BOX[0] : BOX[2], BOX[1] : BOX[3]]
+    random = np.random.default_rng(0).random((*SIZE_HW, 3), dtype=np.float32)
+    return Plate(BOX, random[area], np.full((BOX[2] - BOX[0], BOX[3] - BOX[1]), confidence, np.float32))
+
+
+def on_frame(values: FloatMap, box: tuple[int, int, int, int]) -> FloatMap:
+    frame = np.zeros((*SIZE_HW, *values.shape[2:]), np.float32)
+    frame[box[0] : box[2], box[1] : box[3]] = values
+    return frame
+
+
+def test_alpha_is_one_in_the_hole_soft_around_it_and_nought_far_away(hole: Mask) -> None:
+    fill = make_fill(holed(hole), hole, None, None, None, CONFIG)
+    alpha = on_frame(fill.alpha, fill.box)
+    assert alpha[hole].min() == 1
+    ys, xs = np.nonzero(alpha > 0)
+    assert (ys.min(), ys.max() + 1, xs.min(), xs.max() + 1) == (38, 62, 48, 77)  # two pixels of feather
+    assert ((alpha > 0) & (alpha < 1)).any()
+
+
+def test_the_box_is_even_and_holds_the_rim(hole: Mask) -> None:
+    fill = make_fill(holed(hole), hole, None, None, None, CONFIG)
+    assert fill.box == (38 - RIM_PX, 48 - RIM_PX, 62 + RIM_PX, 94)
+    assert fill.rgb.shape == (fill.box[2] - fill.box[0], fill.box[3] - fill.box[1], 3)
+
+
+def test_a_wider_feather_is_wider(hole: Mask) -> None:
+    narrow, wide = (join_alpha(hole, None, None, CompositeConfig(feather=f)) for f in (0.01, 0.05))
+    assert (wide > 0).sum() > (narrow > 0).sum()
+    assert wide[hole].min() == narrow[hole].min() == 1
+
+
+def test_with_nothing_known_the_surroundings_are_interpolated(hole: Mask) -> None:
+    fill = make_fill(holed(hole), hole, None, None, None, CONFIG)
+    error = np.abs(on_frame(fill.rgb, fill.box) - scene())[hole]
+    assert error.max() < 0.02  # the object itself is .4 and more away
+    assert fill.borrowed == 0
+
+
+def test_trusted_plate_pixels_are_used_exactly(hole: Mask) -> None:
+    known = plate(0.9)
+    fill = make_fill(holed(hole), hole, known, None, None, CONFIG)
+    inner = np.zeros(SIZE_HW, dtype=bool)
+    inner[40:60, 50:75] = True
+    wanted = on_frame(known.rgb, BOX)
+    np.testing.assert_allclose(on_frame(fill.rgb, fill.box)[inner], wanted[inner], atol=1e-6)
+    assert fill.borrowed == 1
+
+
+def test_a_plate_under_the_trust_is_not_used(hole: Mask) -> None:
+    doubtful = make_fill(holed(hole), hole, plate(0.49), None, None, CONFIG)
+    none = make_fill(holed(hole), hole, None, None, None, CONFIG)
+    assert np.array_equal(doubtful.rgb, none.rgb)
+    assert doubtful.borrowed == 0
+
+
+def test_borrowed_is_the_trusted_share_of_the_hole(hole: Mask) -> None:
+    half = plate(0.9)
+    half.confidence[: 50 - BOX[0]] = 0
+    fill = make_fill(holed(hole), hole, half, None, None, CONFIG)
+    assert fill.borrowed == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.1, -0.15])
+def test_a_generated_offset_is_corrected_at_the_rim(hole: Mask, offset: float) -> None:
+    removal = Removal(scene() + np.float32(offset), np.zeros(SIZE_HW, np.float32))
+    fill = make_fill(holed(hole), hole, None, None, removal, CONFIG)
+    error = np.abs(on_frame(fill.rgb, fill.box) - scene())[hole]
+    assert error.max() < 0.01
+
+
+def test_generated_detail_survives_the_correction(hole: Mask) -> None:
+    ys, xs = np.mgrid[0 : SIZE_HW[0], 0 : SIZE_HW[1]]
+    detail = 0.1 * ((xs + ys) % 2 - 0.5).astype(np.float32)[..., None] * hole[..., None]
+    removal = Removal(scene() + 0.1 + detail, np.zeros(SIZE_HW, np.float32))
+    fill = make_fill(holed(hole), hole, None, None, removal, CONFIG)
+    difference = (on_frame(fill.rgb, fill.box) - scene() - detail)[hole]
+    assert np.abs(difference).max() < 0.02
+
+
+def test_effects_join_the_hole(hole: Mask) -> None:
+    effects = np.zeros(SIZE_HW, np.float32)
+    effects[62:68, 60:90] = 0.7
+    fill = make_fill(holed(hole), hole, None, effects, None, CONFIG)
+    alpha = on_frame(fill.alpha, fill.box)
+    assert alpha[65, 80] == pytest.approx(0.7)
+    assert alpha[72:].max() == 0
+
+
+def test_of_the_models_alpha_only_what_touches_the_hole_counts(hole: Mask) -> None:
+    model = np.zeros(SIZE_HW, np.float32)
+    model[55:70, 60:66] = 0.8  # leaves the hole downwards
+    model[10:20, 10:20] = 0.9  # stands alone
+    model[60:64, 50:55] = 0.4  # touches, too weak
+    alpha = join_alpha(hole, None, model, CONFIG)
+    assert alpha[69, 63] == pytest.approx(0.8)
+    assert alpha[:30, :30].max() == 0
+    assert alpha[63, 52] == 0
+
+
+def test_what_would_not_move_a_sample_is_left_alone(hole: Mask) -> None:
+    effects = np.full(SIZE_HW, 0.9 / 255, np.float32)
+    assert join_alpha(hole, effects, None, CONFIG)[0, 0] == 0
+    effects[:] = 1.1 / 255
+    assert join_alpha(hole, effects, None, CONFIG)[0, 0] > 0

