@@ -83,6 +83,8 @@ def _background_flow(tracked: TrackedFrame, grown: Mask) -> FloatMap | None:
     flow = complete_flow(pair.backward, covered, trusted)
     scale = np.array([grown.shape[1] / size[0], grown.shape[0] / size[1]], np.float32)
     coarse = cv2.resize(
-        flow[0].permute(1, 2, 0).numpy(), (size[0] // FLOW_GRID, size[1] // FLOW_GRID), interpolation=cv2.INTER_AREA
+        flow[0].permute(1, 2, 0).numpy(),
+        (size[0] // FLOW_GRID, size[1] // FLOW_GRID),
+        interpolation=cv2.INTER_AREA,
     )
     return np.asarray(coarse * scale, dtype=np.float32)

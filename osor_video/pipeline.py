@@ -1,8 +1,8 @@
 """The whole run, told once.
 
-    probe and check ── decode (decord or PyAV) ── flow, masks, camera          first pass:  analysis.py
-    decode (PyAV, the source's own planes) ── background ── remove ── composite     second pass: restore.py
-    ── encode, sound and timing copied, renamed when whole                                       video/writer.py
+probe and check ── decode (decord or PyAV) ── flow, masks, camera          first pass:  analysis.py
+decode (PyAV, the source's own planes) ── background ── remove ── composite     second pass: restore.py
+── encode, sound and timing copied, renamed when whole                                       video/writer.py
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ class VideoRemover:
         for mask, notes in self._passes(source, seed, Stopwatch(), progress)[1]:
             yield to_shown(mask, source.rotation), notes.score
 
-    def preview(self, path: Path, seed: Seed, frame: int, progress: Progress = silent) -> tuple[Picture, Picture]:
+    def preview(
+        self, path: Path, seed: Seed, frame: int, progress: Progress = silent
+    ) -> tuple[Picture, Picture]:
         """Frame number ``frame`` of the source and as it will be, both uint8 [H, W, 3] as shown.
 
         Only the few frames before it are finished, enough for the carried latent.

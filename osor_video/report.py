@@ -75,7 +75,10 @@ class RunReport:
 
     def to_json(self) -> str:
         """All fields and the derived ones, indented."""
-        values = asdict(self) | {"frames_per_s": round(self.frames_per_s, 3), "doubtful_frames": self.doubtful()}
+        values = asdict(self) | {
+            "frames_per_s": round(self.frames_per_s, 3),
+            "doubtful_frames": self.doubtful(),
+        }
         return json.dumps(values, indent=2)
 
     def write(self, path: Path) -> None:

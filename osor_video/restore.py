@@ -52,7 +52,12 @@ class Restorer:
     """Finishes the frames of one clip, given the notes of its first pass."""
 
     def __init__(
-        self, notes: Sequence[FrameNotes], remover: OneStepRemover, color: ColorSpec, config: Config, clock: Stopwatch
+        self,
+        notes: Sequence[FrameNotes],
+        remover: OneStepRemover,
+        color: ColorSpec,
+        config: Config,
+        clock: Stopwatch,
     ) -> None:
         self._notes = notes
         self._remover = remover
@@ -71,7 +76,9 @@ class Restorer:
             end = min(begin + size, len(self._notes))
             self._load(planes, end + reach, loaded, keys)
             window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
-            results, carry = self._finish([item for item in window if item.planes.index >= start], keys, carry)
+            results, carry = self._finish(
+                [item for item in window if item.planes.index >= start], keys, carry
+            )
             yield from results
             while keys and keys[0].index < end - reach:
                 keys.popleft()

@@ -63,7 +63,9 @@ def recover(target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundCo
     small errors of place add up wherever the scene has depth.
     """
     box = plate_box(target.hole, config.margin)
-    guess = _merge(target, choose(target, others, box, config.first_frames, config.samples, CLEAR_VIEW), box, None)
+    guess = _merge(
+        target, choose(target, others, box, config.first_frames, config.samples, CLEAR_VIEW), box, None
+    )
     return _merge(target, choose(target, others, box, config.max_frames, config.samples, 0.0), box, guess)
 
 
@@ -105,7 +107,9 @@ def _merge(target: ShotFrame, others: Sequence[ShotFrame], box: Box, guess: Plat
     area = np.s_[box[0] : box[2], box[1] : box[3]]
     shown, hole = target.rgb[area], target.hole[area]
     registration = Registration(target.camera, *_guide(shown, hole, target.clearness[area], guess), box)
-    samples, weights = zip(*(_sample(registration, other, shown, hole, guess) for other in others), strict=True)
+    samples, weights = zip(
+        *(_sample(registration, other, shown, hole, guess) for other in others), strict=True
+    )
     return _weighted_median(box, np.stack(samples), np.stack(weights))
 
 
@@ -128,11 +132,13 @@ def _sample(
 ) -> tuple[FloatMap, FloatMap]:
     """Colours [h, w, 3] that ``other`` has for the box, exposure matched, and their weights [h, w].
 
-    Beside the object in ``other`` a sample counts only where it agrees with the guess, if there is one: elsewhere the object's shadow
-    or reflection lies on it.
+    Beside the object in ``other`` a sample counts only where it agrees with the guess, if there is one: elsewhere the
+    object's shadow or reflection lies on it.
     """
     coords, error = registration.fine(other)
-    colours = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    colours = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(
+        np.float32
+    )
     valid = ~outside(coords, other)
     colours *= _gain(colours, shown, valid & ~hole)
     clear = cv2.remap(other.clearness, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -115,7 +115,9 @@ class Registration:
 
     def _error(self, view: GreyPicture, residual: FloatMap, known: Mask) -> FloatMap:
         """Local mean of |guide - moved view| over the known pixels, in 8-bit levels."""
-        moved = cv2.remap(view, self._local + residual, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(
+            view, self._local + residual, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         weight = known.astype(np.float32)
         difference = cv2.absdiff(moved, self._guide).astype(np.float32) * weight
         total = cv2.GaussianBlur(weight, (0, 0), ERROR_SIGMA_PX)

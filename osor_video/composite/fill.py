@@ -63,7 +63,9 @@ def make_fill(
     return Fill(np.clip(joined, 0, 1), alpha[area], box, float(trusted[hole[area]].mean()))
 
 
-def join_alpha(hole: Mask, effects: FloatMap | None, model: FloatMap | None, config: CompositeConfig) -> FloatMap:
+def join_alpha(
+    hole: Mask, effects: FloatMap | None, model: FloatMap | None, config: CompositeConfig
+) -> FloatMap:
     """alpha ∪ mask, [H, W]: 1 in the hole, feathered outwards, joined with the effects.
 
     Of the model's alpha only what touches the hole and exceeds one half is taken.
@@ -85,7 +87,9 @@ def join_alpha(hole: Mask, effects: FloatMap | None, model: FloatMap | None, con
     return np.where(alpha < 1 / 255, 0, alpha).astype(np.float32)
 
 
-def _on_box(plate: Plate | None, box: Box, trust: float, size_hw: tuple[int, int]) -> tuple[FloatMap, FloatMap]:
+def _on_box(
+    plate: Plate | None, box: Box, trust: float, size_hw: tuple[int, int]
+) -> tuple[FloatMap, FloatMap]:
     """Trusted pixels (0 or 1) [h, w] and colours [h, w, 3] of the plate on another box."""
     trusted, real = np.zeros(size_hw, np.float32), np.zeros((*size_hw, 3), np.float32)
     if plate is None:

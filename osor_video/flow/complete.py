@@ -55,7 +55,9 @@ def _fit_motion(field: FloatMap, known: Mask) -> FloatMap:
     return homography_flow(homography, (height, width))
 
 
-def homography_flow(homography: np.ndarray[tuple[int, int], np.dtype[np.float64]], size_hw: tuple[int, int]) -> FloatMap:
+def homography_flow(
+    homography: np.ndarray[tuple[int, int], np.dtype[np.float64]], size_hw: tuple[int, int]
+) -> FloatMap:
     """Flow [H, W, 2] that moves each pixel x to ``homography`` applied to x."""
     height, width = size_hw
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float64)

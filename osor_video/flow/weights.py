@@ -21,7 +21,9 @@ def build_flow(config: FlowConfig, device: torch.device | str = "cpu") -> FlowEs
     may also download. Raises WeightsError where RAFT is asked for and cannot be had.
     """
     cached = _torchvision_cache()
-    if config.backend == "dis" or (config.backend == "auto" and config.weights is None and not cached.exists()):
+    if config.backend == "dis" or (
+        config.backend == "auto" and config.weights is None and not cached.exists()
+    ):
         return DisFlow(config.height_px)
     state, origin = _load_state(config.weights, cached)
     from torchvision.models.optical_flow import raft_small  # noqa: PLC0415  (torchvision takes seconds to import)
@@ -58,12 +60,14 @@ def _torchvision_cache() -> Path:
 
 def _read_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise WeightsError(f"Flow weights {path} do not exist. Give a raft_small state dict (.safetensors or .pth).")
+        raise WeightsError(
+            f"Flow weights {path} do not exist. Give a raft_small state dict (.safetensors or .pth)."
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file  # noqa: PLC0415
 
             return dict(load_file(path))
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # noqa: BLE001  (torch and safetensors raise a dozen kinds; each means the same here)
+    except Exception as error:
         raise WeightsError(f"Flow weights {path} cannot be read: {error}") from error

@@ -71,7 +71,9 @@ def build_features(device: torch.device | str = "cpu") -> RecognitionFeatures:
     # The two packages hold the same layers in the same order under other names.
     renamed = dict(zip(whole.state_dict(), stored.values(), strict=True))
     whole.load_state_dict(renamed, strict=True)
-    net = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3))
+    net = timm.create_model(
+        "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3)
+    )
     wanted = net.state_dict()
     net.load_state_dict({name: renamed[name] for name in wanted}, strict=True)
     return RecognitionFeatures(net, torch.device(device))

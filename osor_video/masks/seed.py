@@ -13,6 +13,7 @@ import numpy as np
 from osor_video.errors import MaskError
 from osor_video.tensors import Mask
 
+
 class Seed(Protocol):
     """What the user marked in the first frame, whichever way."""
 
@@ -76,10 +77,16 @@ def load_mask(path: Path, size_hw: tuple[int, int]) -> Mask:
     Raises MaskError for a missing or unreadable file, another size, an empty mask and a mask that covers everything.
     """
     if not path.is_file():
-        raise MaskError(f"Mask {path} does not exist. Give a PNG of the first frame with the object painted white.")
-    stored = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+        raise MaskError(
+            f"Mask {path} does not exist. Give a PNG of the first frame with the object painted white."
+        )
+    stored = (
+        cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    )
     if stored is None:
-        raise MaskError(f"Mask {path} is not a readable picture. Save it as PNG, object white, the rest black.")
+        raise MaskError(
+            f"Mask {path} is not a readable picture. Save it as PNG, object white, the rest black."
+        )
     if stored.shape[:2] != size_hw:
         raise MaskError(
             f"Mask {path} is {stored.shape[1]}x{stored.shape[0]}, the clip is {size_hw[1]}x{size_hw[0]}. "
@@ -112,7 +119,9 @@ def box_mask(box_xywh: Sequence[int], size_hw: tuple[int, int]) -> Mask:
 def polygon_mask(points_xy: Sequence[tuple[int, int]], size_hw: tuple[int, int]) -> Mask:
     """Polygon of (x, y) corners in pixels -> bool ``size_hw``; MaskError for fewer than 3 corners or corners outside."""
     if len(points_xy) < 3:
-        raise MaskError(f"A polygon needs at least 3 corners, got {len(points_xy)}. Give --polygon x1,y1,x2,y2,x3,y3.")
+        raise MaskError(
+            f"A polygon needs at least 3 corners, got {len(points_xy)}. Give --polygon x1,y1,x2,y2,x3,y3."
+        )
     for x, y in points_xy:
         if not (0 <= x < size_hw[1] and 0 <= y < size_hw[0]):
             raise MaskError(

@@ -27,7 +27,9 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     if not coarse.any():
         return coarse
     margin = max(2, round(MARGIN * label.shape[0]))
-    box = np.s_[max(ys.min() - margin, 0) : ys.max() + margin + 1, max(xs.min() - margin, 0) : xs.max() + margin + 1]
+    box = np.s_[
+        max(ys.min() - margin, 0) : ys.max() + margin + 1, max(xs.min() - margin, 0) : xs.max() + margin + 1
+    ]
     trimap = np.where(coarse[box], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[label[box] > SURE_OBJECT] = cv2.GC_FGD
     trimap[label[box] < SURE_BACKGROUND] = cv2.GC_BGD

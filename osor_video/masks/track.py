@@ -25,7 +25,6 @@ from osor_video.masks.shots import CutDetector
 from osor_video.masks.snap import snap
 from osor_video.tensors import FloatMap, Mask, Picture
 
-
 CONTEXT_CELLS = 4
 """Surroundings encoded with the object, so that the features at its rim know what lies beside it."""
 MAX_ENLARGEMENT = 3.0
@@ -100,7 +99,9 @@ class MaskTracker:
         """Cells of the whole frame (even numbers), so fine that the object of the first frame is wide enough in cells."""
         height, width = mask.shape
         side_px = self._config.object_cells * CELL_PX
-        scale = min(max(side_px / float(np.sqrt(mask.sum())), min(1.0, 384 / min(height, width))), MAX_ENLARGEMENT)
+        scale = min(
+            max(side_px / float(np.sqrt(mask.sum())), min(1.0, 384 / min(height, width))), MAX_ENLARGEMENT
+        )
         rows, columns = (max(4, 2 * round(side * scale / (2 * CELL_PX))) for side in (height, width))
         return rows, columns
 

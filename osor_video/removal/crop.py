@@ -39,7 +39,9 @@ class Crop:
     def cut_picture(self, picture: Picture) -> Picture:
         """uint8 [H, W, 3] -> the model's view, uint8 ``raster_hw``."""
         view = self._padded(picture, cv2.BORDER_REFLECT_101)
-        return view if self.scale == 1 else cv2.resize(view, self.raster_hw[::-1], interpolation=cv2.INTER_AREA)
+        return (
+            view if self.scale == 1 else cv2.resize(view, self.raster_hw[::-1], interpolation=cv2.INTER_AREA)
+        )
 
     def cut_mask(self, mask: Mask) -> Mask:
         """bool [H, W] -> bool ``raster_hw``: a model pixel is masked when any of its pixels is."""
@@ -68,7 +70,12 @@ class Crop:
 
     def _padded(self, picture: np.ndarray, border: int) -> np.ndarray:  # type: ignore[type-arg]
         top, left, bottom, right = self.visible((picture.shape[0], picture.shape[1]))
-        pads = top - self.top, self.top + self.size_hw[0] - bottom, left - self.left, self.left + self.size_hw[1] - right
+        pads = (
+            top - self.top,
+            self.top + self.size_hw[0] - bottom,
+            left - self.left,
+            self.left + self.size_hw[1] - right,
+        )
         inner = np.ascontiguousarray(picture[top:bottom, left:right])
         return np.asarray(cv2.copyMakeBorder(inner, *pads, border))
 
@@ -116,7 +123,9 @@ def _place(
 ) -> tuple[int, int]:
     """Top left corner: the last one while the hole keeps half of its usual margin, else centred anew."""
     spans = ((box[0], box[2]), (box[1], box[3]))
-    starts = [_start(span, side, whole, lattice) for span, side, whole in zip(spans, size, frame, strict=True)]
+    starts = [
+        _start(span, side, whole, lattice) for span, side, whole in zip(spans, size, frame, strict=True)
+    ]
     if last is not None:
         for axis, ((low, high), side, whole) in enumerate(zip(spans, size, frame, strict=True)):
             reserve = max((side - (high - low)) // 4, 0)

@@ -73,7 +73,9 @@ class OneStepRemover:
         """
         if not frames:
             return [], state
-        z = self._model.encode(torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames]))
+        z = self._model.encode(
+            torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames])
+        )
         masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
         m = latent_mask(masks, self._model.record.stride).to(z.device)
         eps = noise_tile(self._seed, z.shape[1], (z.shape[2], z.shape[3])).to(z.device)
@@ -81,7 +83,9 @@ class OneStepRemover:
         fused, logits = [], []
         for index, frame in enumerate(frames):
             one = slice(index, index + 1)
-            z0, logit, state = self._advance(frame, prediction.z0[one], prediction.alpha_logit[one], m[one], state)
+            z0, logit, state = self._advance(
+                frame, prediction.z0[one], prediction.alpha_logit[one], m[one], state
+            )
             fused.append(z0)
             logits.append(logit)
         logit = torch.cat(logits)
@@ -108,9 +112,12 @@ class OneStepRemover:
         """The model's raster back on the frame."""
         size_hw = (frame.rgb.shape[0], frame.rgb.shape[1])
         rgb = np.ascontiguousarray(decoded.permute(1, 2, 0).cpu().numpy())
-        alpha = F.interpolate(logit[None].sigmoid(), size=frame.crop.raster_hw, mode="bilinear", align_corners=False)
+        alpha = F.interpolate(
+            logit[None].sigmoid(), size=frame.crop.raster_hw, mode="bilinear", align_corners=False
+        )
         return Removal(
-            frame.crop.paste(rgb, size_hw), np.clip(frame.crop.paste(alpha[0, 0].cpu().numpy(), size_hw), 0, 1)
+            frame.crop.paste(rgb, size_hw),
+            np.clip(frame.crop.paste(alpha[0, 0].cpu().numpy(), size_hw), 0, 1),
         )
 
 
