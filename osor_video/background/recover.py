@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from osor_video.background.camera import GreyPicture
+from osor_video.background.merge import Sample, interquartile_mean
 from osor_video.background.register import (
     Box,
     Registration,
@@ -29,6 +30,8 @@ GUIDE = 0.3
 """Confidence from which a first guess guides the registration."""
 CLEAR_VIEW = 0.25
 """Mean clearness over the points that lack samples from which a frame is asked first."""
+MIN_COMMON_PX = 64
+"""Pixels that frame and sample must both show before exposures are compared."""
 SHADED = 0.1
 """Change of log luminance against the guess from which a sample is taken to be shaded."""
 AGREED = 10.0
@@ -101,16 +104,22 @@ def _view_of(points: FloatMap, target: ShotFrame, other: ShotFrame) -> FloatMap:
 
 
 def _merge(target: ShotFrame, others: Sequence[ShotFrame], box: Box, guess: Plate | None) -> Plate:
-    """Register each frame to the box once, sample it once (bicubic) and take the weighted median."""
+    """Register each frame to the box once, sample it once (bicubic) and average the samples that agree."""
     if not others:
         return _empty(box)
     area = np.s_[box[0] : box[2], box[1] : box[3]]
     shown, hole = target.rgb[area], target.hole[area]
     registration = Registration(target.camera, *_guide(shown, hole, target.clearness[area], guess), box)
-    samples, weights = zip(
-        *(_sample(registration, other, shown, hole, guess) for other in others), strict=True
+    lit = (
+        None
+        if guess is None
+        else np.where(guess.confidence > GUIDE, _shading(_grey(guess.rgb * 255)), np.inf)
     )
-    return _weighted_median(box, np.stack(samples), np.stack(weights))
+    colours, spread, total = interquartile_mean(
+        [_sample(registration, other, shown, hole, lit) for other in others]
+    )
+    confidence = np.where(total > 0, np.exp(-np.square(spread / SPREAD)), 0.0).astype(np.float32)
+    return Plate(box, np.clip(colours / 255, 0, 1), confidence)
 
 
 def _guide(shown: Picture, hole: Mask, clear: FloatMap, guess: Plate | None) -> tuple[GreyPicture, FloatMap]:
@@ -128,49 +137,41 @@ def _guide(shown: Picture, hole: Mask, clear: FloatMap, guess: Plate | None) -> 
 
 
 def _sample(
-    registration: Registration, other: ShotFrame, shown: Picture, hole: Mask, guess: Plate | None
-) -> tuple[FloatMap, FloatMap]:
-    """Colours [h, w, 3] that ``other`` has for the box, exposure matched, and their weights [h, w].
+    registration: Registration, other: ShotFrame, shown: Picture, hole: Mask, lit: FloatMap | None
+) -> Sample:
+    """What ``other`` says of the box, exposure matched.
 
-    Beside the object in ``other`` a sample counts only where it agrees with the guess, if there is one: elsewhere the
-    object's shadow or reflection lies on it.
+    ``lit`` [h, w] is the shading of the guess, if there is one. Beside the object in ``other`` a sample counts only where it agrees
+    with that: elsewhere the object's shadow or reflection lies on it.
     """
     coords, error = registration.fine(other)
-    colours = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(
-        np.float32
-    )
+    sampled = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     valid = ~outside(coords, other)
-    colours *= _gain(colours, shown, valid & ~hole)
+    colours = sampled.astype(np.float32) * _gain(sampled, shown, valid & ~hole)
+    grey = _grey(colours)
     clear = cv2.remap(other.clearness, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    if guess is not None:
-        ratio = [cv2.GaussianBlur(side.mean(axis=2), (0, 0), 2.5) + 8 for side in (colours, guess.rgb * 255)]
-        agrees = (np.abs(np.log(ratio[0] / ratio[1])) < SHADED) & (guess.confidence > GUIDE)
-        clear = np.where(agrees, 1, np.square(clear))
+    if lit is not None:
+        clear = np.where(np.abs(_shading(grey) - lit) < SHADED, 1, np.square(clear))
     weight = valid * clear / (NOISE**2 + np.square(error))
-    return colours, weight.astype(np.float32)
+    return Sample(colours, grey, weight.astype(np.float32))
 
 
-def _gain(colours: FloatMap, shown: Picture, common: Mask) -> FloatMap:
+def _gain(sampled: Picture, shown: Picture, common: Mask) -> FloatMap:
     """Exposure ratio [3] between frame and sample over what both show, at most a quarter either way."""
-    if common.sum() < 64:
+    known = common.astype(np.uint8)
+    if cv2.countNonZero(known) < MIN_COMMON_PX:
         return np.ones(3, np.float32)
-    ratio = shown[common].mean(axis=0, dtype=np.float64) / np.maximum(colours[common].mean(axis=0), 1.0)
+    ratio = np.array(cv2.mean(shown, known)[:3]) / np.maximum(cv2.mean(sampled, known)[:3], 1.0)
     return np.clip(ratio, 0.8, 1.25).astype(np.float32)
 
 
-def _weighted_median(box: Box, samples: FloatMap, weights: FloatMap) -> Plate:
-    """Per pixel and channel over samples [K, h, w, 3] with weights [K, h, w]; the spread gives the confidence."""
-    order = np.argsort(samples, axis=0)
-    ordered = np.take_along_axis(samples, order, axis=0)
-    cumulated = np.cumsum(np.take_along_axis(weights[..., None], order, axis=0), axis=0)
-    total = weights.sum(axis=0)
-    # Between the two middle samples the median is their mean: with few samples that halves the noise.
-    low = np.argmax(cumulated >= 0.4 * total[..., None], axis=0)[None]
-    high = np.argmax(cumulated >= 0.6 * total[..., None], axis=0)[None]
-    median = (np.take_along_axis(ordered, low, axis=0) + np.take_along_axis(ordered, high, axis=0))[0] / 2
-    spread = (weights * np.abs(samples - median).mean(axis=-1)).sum(axis=0) / np.maximum(total, 1e-9)
-    confidence = np.where(total > 0, np.exp(-np.square(spread / SPREAD)), 0.0)
-    return Plate(box, np.clip(median / 255, 0, 1).astype(np.float32), confidence.astype(np.float32))
+def _grey(colours: FloatMap) -> FloatMap:
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), dtype=np.float32)
+
+
+def _shading(grey: FloatMap) -> FloatMap:
+    """Logarithm of the local brightness of [h, w] in 8-bit levels."""
+    return np.log(np.maximum(cv2.GaussianBlur(grey, (0, 0), 2.5), 0) + 8)
 
 
 def _empty(box: Box) -> Plate:

@@ -64,10 +64,10 @@ def _matches(queries: Tensor, ys: Tensor, xs: Tensor, frame: Remembered) -> tupl
         return queries.new_full((len(queries), 1), -1.0), queries.new_zeros((len(queries), 1))
     part = np.s_[top - row : bottom - row, left - column : right - column]
     near = frame.features[:, part[0], part[1]].flatten(1)
-    scores = queries @ near
-    rows = torch.arange(top, bottom).repeat_interleave(right - left)
-    columns = torch.arange(left, right).repeat(bottom - top)
-    far = ((rows[None] - ys[:, None]).abs() > reach) | ((columns[None] - xs[:, None]).abs() > reach)
-    best, order = scores.masked_fill_(far, -1.0).topk(min(TOP_K, near.shape[1]), dim=1)
+    scores = (queries @ near).view(len(queries), bottom - top, right - left)
+    # The window is a product of rows and columns: two small tests instead of one of every pair of cells.
+    scores.masked_fill_(((torch.arange(top, bottom)[None] - ys[:, None]).abs() > reach)[:, :, None], -1.0)
+    scores.masked_fill_(((torch.arange(left, right)[None] - xs[:, None]).abs() > reach)[:, None, :], -1.0)
+    best, order = scores.flatten(1).topk(min(TOP_K, near.shape[1]), dim=1)
     # Where nothing is in reach the best are cells that are not: they have no say.
     return best, frame.label[part].flatten()[order].masked_fill(best <= -1.0, 0.0)
