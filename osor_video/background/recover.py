@@ -155,7 +155,7 @@ def _gain(colours: FloatMap, shown: Picture, common: Mask) -> FloatMap:
     if common.sum() < 64:
         return np.ones(3, np.float32)
     ratio = shown[common].mean(axis=0, dtype=np.float64) / np.maximum(colours[common].mean(axis=0), 1.0)
-    return np.clip(ratio, 0.8, 1.25).astype(np.float32)
+    return np.asarray(np.clip(ratio, 0.8, 1.25), dtype=np.float32)
 
 
 def _weighted_median(box: Box, samples: FloatMap, weights: FloatMap) -> Plate:
