@@ -54,7 +54,7 @@ def analyse(
 ) -> Iterator[tuple[Mask, FrameNotes]]:
     """Track the object through ``frames`` [H, W, 3]; yields each frame's mask with its notes, in order."""
     camera: Homography = np.eye(3)
-    last: tuple[np.ndarray, Mask, int] | None = None  # type: ignore[type-arg]
+    last: tuple[np.ndarray, Mask, int] | None = None
     for picture in frames:
         with clock.stage("flow and mask"):
             tracked = tracker.step(picture) if last else tracker.start(picture, first_mask)

@@ -169,7 +169,8 @@ class Restorer:
                 RemovalInput(item.seen.rgb, item.seen.hole, crop, self._notes[item.planes.index].flow_back)
             )
         with self._clock.stage("remove"):
-            return self._remover.remove(inputs, state)
+            removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)
+            return removals
 
     def _fill(self, item: _Loaded, plate: Plate | None, removal: Removal | None) -> Fill:
         with self._clock.stage("composite"):

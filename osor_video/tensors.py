@@ -32,7 +32,7 @@ FloatMap = npt.NDArray[np.float32]
 
 def to_uint8(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """Round, then clamp: float in [0, 1] of any shape -> uint8 of the same shape."""
-    return np.clip(np.rint(values * 255.0), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values * 255.0), 0, 255), dtype=np.uint8)
 
 
 def picture_to_tensor(picture: Picture) -> Tensor:

@@ -65,4 +65,4 @@ def _refit(start: npt.NDArray[np.float32], end: npt.NDArray[np.float32]) -> Homo
     """Least-squares homography (normalised DLT, Hartley and Zisserman 2004, algorithm 4.2)."""
     points = (torch.from_numpy(side.astype(np.float64))[None] for side in (start, end))
     fitted: Homography = find_homography_dlt(*points)[0].numpy()
-    return fitted / fitted[2, 2]
+    return np.asarray(fitted / fitted[2, 2], dtype=np.float64)

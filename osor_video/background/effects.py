@@ -86,5 +86,5 @@ def _dilate(region: Mask, radius: int) -> Mask:
     return np.asarray(cv2.dilate(region.astype(np.uint8), _disc(radius)) > 0)
 
 
-def _disc(radius: int) -> np.ndarray:  # type: ignore[type-arg]
+def _disc(radius: int) -> np.ndarray:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))

@@ -50,9 +50,9 @@ class ShotFrame:
         if not self.hole.any():
             return np.ones(self.hole.shape, np.float32)
         rows, columns = np.flatnonzero(self.hole.any(axis=1)), np.flatnonzero(self.hole.any(axis=0))
-        reach = EFFECT_REACH * max(np.ptp(rows), np.ptp(columns), 8)
+        reach = EFFECT_REACH * max(int(np.ptp(rows)), int(np.ptp(columns)), 8)
         distance = cv2.distanceTransform((~self.hole).astype(np.uint8), cv2.DIST_L2, 3)
-        return np.clip(np.square(distance / reach), 0.05, 1).astype(np.float32)
+        return np.asarray(np.clip(np.square(distance / reach), 0.05, 1), dtype=np.float32)
 
 
 def to_grey(picture: Picture) -> GreyPicture:

@@ -62,4 +62,4 @@ def homography_flow(
     height, width = size_hw
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float64)
     moved = cv2.perspectiveTransform(grid.reshape(1, -1, 2), homography).reshape(height, width, 2)
-    return (moved - grid).astype(np.float32)
+    return np.asarray(moved - grid, dtype=np.float32)

@@ -95,7 +95,7 @@ def load_mask(path: Path, size_hw: tuple[int, int]) -> Mask:
     return check_mask(_binarise(stored), str(path))
 
 
-def _binarise(stored: np.ndarray) -> Mask:  # type: ignore[type-arg]
+def _binarise(stored: np.ndarray) -> Mask:
     """Grey, RGB or RGBA picture of any depth -> bool: above half of its range; alpha counts where it says anything."""
     half = np.iinfo(stored.dtype).max / 2
     if stored.ndim == 3 and stored.shape[2] == 4 and stored[..., 3].min() <= half:

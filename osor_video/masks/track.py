@@ -153,7 +153,8 @@ class MaskTracker:
         """A view's label [h, w] on the pixels of the frame, 0 outside the view."""
         grid = np.zeros(self._grid_hw, np.float32)
         view.crop(torch.from_numpy(grid)).copy_(label)
-        return np.clip(cv2.resize(grid, self._size_hw[::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
+        large: FloatMap = cv2.resize(grid, self._size_hw[::-1], interpolation=cv2.INTER_CUBIC)
+        return np.clip(large, 0, 1)
 
 
 def _cells(mask: Mask, grid_hw: tuple[int, int]) -> FloatMap:

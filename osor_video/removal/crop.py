@@ -68,7 +68,7 @@ class Crop:
             min(self.left + self.size_hw[1], size_hw[1]),
         )
 
-    def _padded(self, picture: np.ndarray, border: int) -> np.ndarray:  # type: ignore[type-arg]
+    def _padded(self, picture: np.ndarray, border: int) -> np.ndarray:
         top, left, bottom, right = self.visible((picture.shape[0], picture.shape[1]))
         pads = (
             top - self.top,
