@@ -171,7 +171,7 @@ def _grey(colours: FloatMap) -> FloatMap:
 
 def _shading(grey: FloatMap) -> FloatMap:
     """Logarithm of the local brightness of [h, w] in 8-bit levels."""
-    return np.log(np.maximum(cv2.GaussianBlur(grey, (0, 0), 2.5), 0) + 8)
+    return np.asarray(np.log(np.maximum(cv2.GaussianBlur(grey, (0, 0), 2.5), 0) + 8), dtype=np.float32)
 
 
 def _empty(box: Box) -> Plate:
