@@ -66,7 +66,7 @@ class RunReport:
 
     @property
     def frames_per_s(self) -> float:
-        """Frames over wall time, loading of the networks left out of neither."""
+        """Frames over wall time; loading the networks comes before and is not counted."""
         return self.frames / max(self.wall_s, 1e-9)
 
     def doubtful(self, below: float = 0.6) -> list[int]:
