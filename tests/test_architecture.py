@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"composite"},
     {"analysis", "restore"},
     {"pipeline"},
+    {"api"},
     {"apps", "benchmark", "training"},
 ]
 """A module imports from its own layer and from those above it in this list, never from below."""

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from osor_video.apps.progress import shown_progress
-from osor_video.apps.removal import quiet_libraries
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.run import measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
 from osor_video.benchmark.table import HEADER, Rows, markdown, rows, speed_rows, stage_rows
 from osor_video.config import Config
 from osor_video.errors import ConfigError
+from osor_video.removal.model import quiet_libraries
 
 PLAIN_WIDTH = 150
 CASES = Path("configs/benchmark")

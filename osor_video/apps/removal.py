@@ -80,16 +80,10 @@ def build_remover(job: Job) -> VideoRemover:
     import torch  # noqa: PLC0415
 
     from osor_video.pipeline import VideoRemover  # noqa: PLC0415  (seconds; the checks come before it)
+    from osor_video.removal.model import quiet_libraries  # noqa: PLC0415
 
     quiet_libraries()
     if job.threads:
         torch.set_num_threads(job.threads)
         cv2.setNumThreads(job.threads)
     return VideoRemover.from_config(job.config)
-
-
-def quiet_libraries() -> None:
-    """Turn off what diffusers would print on a user's terminal."""
-    from diffusers.utils import logging  # noqa: PLC0415  (seconds)
-
-    logging.set_verbosity_error()

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DModel
+from diffusers.utils import logging
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -33,6 +34,11 @@ FILES = (
     f"unet/{WEIGHTS_FILE}",
     SCHEDULER_FILE,
 )
+
+
+def quiet_libraries() -> None:
+    """Turn off what diffusers would print on a user's terminal."""
+    logging.set_verbosity_error()
 
 
 @dataclass(frozen=True)

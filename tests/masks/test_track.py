@@ -27,9 +27,10 @@ def tracked(features: RecognitionFeatures, world: World) -> list[TrackedFrame]:
 
 def test_the_object_is_found_in_every_frame(tracked: list[TrackedFrame], world: World) -> None:
     scores = [jaccard(found.mask, truth) for found, truth in zip(tracked, world.masks, strict=True)]
-    # Measured: mean .989, lowest .977.
-    assert np.mean(scores[1:]) > 0.97
-    assert min(scores) > 0.95
+    # Measured: mean .951, lowest .916. What is wrong is too much, a rim of a pixel or less: with the sure object from .8
+    # instead of .6 (masks/snap.py) it is .983 and .972 here, but on real clips shoes are then taken for ground.
+    assert np.mean(scores[1:]) > 0.94
+    assert min(scores) > 0.9
 
 
 def test_nothing_smears_behind_the_object(tracked: list[TrackedFrame], world: World) -> None:
@@ -37,7 +38,8 @@ def test_nothing_smears_behind_the_object(tracked: list[TrackedFrame], world: Wo
         grown = cv2.dilate(world.masks[time].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         behind = ~grown
         behind[:, np.flatnonzero(world.masks[time].any(axis=0))[0] :] = False
-        assert (tracked[time].mask & behind).sum() < 0.01 * world.masks[time].sum()
+        # Measured: .02 in the worst frame, .005 on average.
+        assert (tracked[time].mask & behind).sum() < 0.03 * world.masks[time].sum()
 
 
 def test_scores_say_how_sure_it_is(tracked: list[TrackedFrame]) -> None:
