@@ -36,9 +36,9 @@ class FlowConfig(_Stage):
     """auto takes RAFT when weights are to be had without a download, else OpenCV's DIS flow."""
     weights: Path | None = None
     """A torchvision raft_small state dict (.safetensors or .pth)."""
-    height_px: int = Field(default=128, ge=128, le=1080)
+    height_px: int = Field(default=160, ge=128, le=1080)
     """Working height of the flow; its cost grows with the square of the area."""
-    updates: int = Field(default=5, ge=1, le=32)
+    updates: int = Field(default=6, ge=1, le=32)
     """Recurrent updates of RAFT a pair."""
 
 
@@ -86,7 +86,9 @@ class EffectsConfig(_Stage):
     hue: float = Field(default=0.16, gt=0)
     """Change of normalised colour beyond which it is another thing, not an effect, and stays."""
     brighter: float = Field(default=0.9, gt=0)
-    """Brightening in the logarithm beyond which likewise; darkening has no bound, deep shadows are dark."""
+    """Brightening in the logarithm beyond which likewise."""
+    darker: float = Field(default=1.7, gt=0)
+    """Darkening in the logarithm beyond which likewise: deep shadows reach about 1.3, black clothes on asphalt 2.2."""
 
 
 class RemovalConfig(_Stage):

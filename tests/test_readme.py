@@ -38,7 +38,9 @@ def test_make_commands_are_targets() -> None:
 
 
 def test_the_first_command_runs_the_program_on_a_clip_of_the_repository() -> None:
-    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     match = re.search(r"osor-video remove (\S+) --mask (\S+) -o (\S+)", done.stdout)
     assert match
     assert (ROOT / match[1]).is_file()

@@ -26,8 +26,8 @@ def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConf
     """Alpha [H, W] of what the object casts: 1 in the effect, soft at its edge, 0 elsewhere.
 
     A pixel belongs to an effect when its luminance differs from the plate's by more than ``threshold`` in the logarithm while its
-    hue stays near the plate's, in a region that touches the hole. What differs in hue as well is another thing and stays, unless
-    it is a small piece at the hole's rim: then it is a piece of the object that the mask has missed.
+    hue stays near the plate's, in a region that touches the hole. What differs in hue as well, or is as dark as black clothes, is another
+    thing and stays, unless it is a small piece at the hole's rim: then it is a piece of the object that the mask has missed.
     """
     top, left, bottom, right = plate.box
     inner = hole[top:bottom, left:right]
@@ -35,7 +35,9 @@ def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConf
     expected = cv2.GaussianBlur(plate.rgb, (0, 0), BLUR_PX)
     sure = (plate.confidence > SURE_PLATE) & ~inner
     change = _log_luminance(shown) - _log_luminance(expected)
-    foreign = sure & ((_hue_distance(shown, expected) > config.hue) | (change > config.brighter))
+    foreign = sure & (
+        (_hue_distance(shown, expected) > config.hue) | (change > config.brighter) | (change < -config.darker)
+    )
     missed = _pieces_at(foreign, inner, MISSED_SHARE * float(inner.sum()))
     low = sure & (np.abs(change) > config.threshold) & ~(_dilate(foreign & ~missed, 1))
     region = _touching(_clean(low | missed, hole.shape[0]) | missed, inner)
