@@ -28,7 +28,7 @@ def tracked(features: RecognitionFeatures, world: World) -> list[TrackedFrame]:
 def test_the_object_is_found_in_every_frame(tracked: list[TrackedFrame], world: World) -> None:
     scores = [jaccard(found.mask, truth) for found, truth in zip(tracked, world.masks, strict=True)]
     # Measured: mean .951, lowest .916. What is wrong is too much, a rim of a pixel or less: with the sure object from .8
-    # instead of .6 (masks/snap.py) it is .983 and .972 here, but on real clips shoes are then taken for ground.
+    # instead of .6 (masks/snap.py) it is .983 and .972 here, but colour then takes shoes for ground (says snap.py).
     assert np.mean(scores[1:]) > 0.94
     assert min(scores) > 0.9
 
