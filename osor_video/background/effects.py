@@ -25,9 +25,10 @@ SURE_PLATE = 0.3
 def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConfig) -> FloatMap:
     """Alpha [H, W] of what the object casts: 1 in the effect, soft at its edge, 0 elsewhere.
 
-    A pixel belongs to an effect when its luminance differs from the plate's by more than ``threshold`` in the logarithm while its
-    hue stays near the plate's, in a region that touches the hole. What differs in hue as well, or is as dark as black clothes, is another
-    thing and stays, unless it is a small piece at the hole's rim: then it is a piece of the object that the mask has missed.
+    A pixel belongs to an effect when its luminance differs from the plate's by more than ``threshold`` in the
+    logarithm while its hue stays near the plate's, in a region that touches the hole. What differs in hue as well, or
+    is as dark as black clothes, is another thing and stays, unless it is a small piece at the hole's rim: then it is a
+    piece of the object that the mask has missed.
     """
     top, left, bottom, right = plate.box
     inner = hole[top:bottom, left:right]
