@@ -34,7 +34,7 @@ lint: $(VENV)/.developing
 check: lint test
 
 strip: demo
-	$(BIN)/osor-video strip clips/walk.mp4 $(OUT)/walk_masks $(OUT)/walk.mp4 -o clips/strip.png --frames 3,13,24
+	$(BIN)/osor-video strip clips/walk.mp4 $(OUT)/walk_masks $(OUT)/walk.mp4 -o clips/strip.png --frames 6,18,30
 
 bench: $(VENV)/.installed
 	$(BIN)/osor-video bench --markdown $(OUT)/bench.md
