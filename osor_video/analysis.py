@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import cv2
@@ -15,8 +16,11 @@ import numpy as np
 from osor_video.background.camera import Homography, camera_step
 from osor_video.config import Config
 from osor_video.flow.complete import complete_flow
+from osor_video.flow.estimate import FlowEstimator, FlowPair
 from osor_video.flow.warp import validity
-from osor_video.masks.track import MaskTracker, TrackedFrame, hole
+from osor_video.follow import follow
+from osor_video.masks.track import MaskTracker, hole
+from osor_video.removal.crop import HoleBox, bounding_box
 from osor_video.report import Stopwatch
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -33,6 +37,8 @@ class FrameNotes:
     score: float
     shot: int
     camera: Homography
+    hole_box: HoleBox | None
+    """Bounding box of the grown mask, None where there is nothing to remove."""
     flow_back: FloatMap | None
     """Completed background flow to the frame before, [h, w, 2] in pixels of the frame."""
 
@@ -50,33 +56,53 @@ def pack_mask(mask: Mask) -> bytes:
 
 
 def analyse(
-    frames: Iterable[Picture], first_mask: Mask, tracker: MaskTracker, config: Config, clock: Stopwatch
+    frames: Iterable[Picture],
+    first_mask: Mask,
+    flow: FlowEstimator,
+    tracker: MaskTracker,
+    config: Config,
+    pool: Executor,
+    clock: Stopwatch,
 ) -> Iterator[tuple[Mask, FrameNotes]]:
-    """Track the object through ``frames`` [H, W, 3]; yields each frame's mask with its notes, in order."""
+    """Track the object through ``frames`` [H, W, 3]; yields each frame's mask with its notes, in order.
+
+    The flow of the next frame is estimated in ``pool`` meanwhile.
+    """
     camera: Homography = np.eye(3)
     last: tuple[np.ndarray, Mask, int] | None = None
-    for picture in frames:
-        with clock.stage("flow and mask"):
-            tracked = tracker.step(picture) if last else tracker.start(picture, first_mask)
+    for frame in follow(frames, flow, pool, lambda: tracker.follows, clock):
+        with clock.stage("mask"):
+            first = last is None
+            tracked = (
+                tracker.start(frame.picture, first_mask) if first else tracker.step(frame.picture, frame.flow)
+            )
         with clock.stage("camera"):
-            grey, grown = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), hole(tracked.mask, config.mask.grow)
-            if last is not None and tracked.shot == last[2]:
+            grey = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2GRAY)
+            grown = hole(tracked.mask, config.mask.grow)
+            if last is not None and frame.shot == last[2]:
                 camera = camera_step(last[0], grey, last[1], grown) @ camera
             else:
                 camera = np.eye(3)
-            flow_back = _background_flow(tracked, grown)
-        last = grey, grown, tracked.shot
-        notes = FrameNotes(
-            pack_mask(tracked.mask), tracked.mask.shape, tracked.score, tracked.shot, camera, flow_back
+            flow_back = _background_flow(frame.flow, grown)
+        last = grey, grown, frame.shot
+        yield (
+            tracked.mask,
+            FrameNotes(
+                pack_mask(tracked.mask),
+                tracked.mask.shape,
+                tracked.score,
+                frame.shot,
+                camera,
+                bounding_box(grown),
+                flow_back,
+            ),
         )
-        yield tracked.mask, notes
 
 
-def _background_flow(tracked: TrackedFrame, grown: Mask) -> FloatMap | None:
+def _background_flow(pair: FlowPair | None, grown: Mask) -> FloatMap | None:
     """The flow to the frame before, completed behind the object."""
-    if tracked.flow is None or not grown.any():
+    if pair is None or not grown.any():
         return None
-    pair = tracked.flow
     size = pair.backward.shape[-1], pair.backward.shape[-2]
     covered = cv2.resize(grown.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     trusted = validity(pair.backward, pair.forward)[0, 0].numpy() > 0

@@ -38,7 +38,7 @@ class FlowConfig(_Stage):
     """A torchvision raft_small state dict (.safetensors or .pth)."""
     height_px: int = Field(default=160, ge=128, le=1080)
     """Working height of the flow; its cost grows with the square of the area."""
-    updates: int = Field(default=6, ge=1, le=32)
+    updates: int = Field(default=4, ge=1, le=32)
     """Recurrent updates of RAFT a pair."""
 
 

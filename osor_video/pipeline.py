@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from osor_video.flow.weights import build_flow
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.seed import Seed
 from osor_video.masks.track import MaskTracker
+from osor_video.parallel import shared_cores
 from osor_video.removal.model import OsorModel, bundled_model_path
 from osor_video.removal.remover import OneStepRemover
 from osor_video.report import Progress, RunReport, Stopwatch, peak_memory_mb, silent
@@ -80,16 +82,17 @@ class VideoRemover:
         begin, clock = time.perf_counter(), Stopwatch()
         source = probe(path)
         check_target(output, source, self.config.encode)
-        clip = self._analyse(source, seed, clock, progress, on_mask)
         borrowed, replaced = [], 0.0
-        with VideoWriter(output, source, self.config.encode) as writer:
-            for done, restored in enumerate(self._restore(clip, clock), start=1):
-                with clock.stage("encode"):
-                    writer.write(restored.frame)
-                if restored.fill is not None:
-                    borrowed.append(restored.fill.borrowed)
-                    replaced += float(restored.fill.alpha.sum())
-                progress("remove", done, source.frames)
+        with shared_cores() as pool:
+            clip = self._analyse(source, seed, pool, clock, progress, on_mask)
+            with VideoWriter(output, source, self.config.encode) as writer:
+                for done, restored in enumerate(self._restore(clip, pool, clock), start=1):
+                    with clock.stage("encode"):
+                        writer.write(restored.frame)
+                    if restored.fill is not None:
+                        borrowed.append(restored.fill.borrowed)
+                        replaced += float(restored.fill.alpha.sum())
+                    progress("remove", done, source.frames)
         return RunReport(
             source=str(path),
             output=str(output),
@@ -112,8 +115,9 @@ class VideoRemover:
     def masks(self, path: Path, seed: Seed, progress: Progress = silent) -> Iterator[tuple[Mask, float]]:
         """The object's mask [H, W] in each frame as shown, with its score: the first pass alone."""
         source = probe(path)
-        for mask, notes in self._passes(source, seed, Stopwatch(), progress)[1]:
-            yield to_shown(mask, source.rotation), notes.score
+        with shared_cores() as pool:
+            for mask, notes in self._passes(source, seed, pool, Stopwatch(), progress)[1]:
+                yield to_shown(mask, source.rotation), notes.score
 
     def preview(
         self, path: Path, seed: Seed, frame: int, progress: Progress = silent
@@ -125,11 +129,12 @@ class VideoRemover:
         source = probe(path)
         if not 0 <= frame < source.frames:
             raise VideoError(f"Frame {frame} is not in {path}: it has frames 0 to {source.frames - 1}.")
-        clip = self._analyse(source, seed, Stopwatch(), progress)
-        start = max(0, frame - self.config.removal.anchor_frames)
-        for restored in self._restore(clip, Stopwatch(), start):
-            if restored.frame.index == frame:
-                break
+        with shared_cores() as pool:
+            clip = self._analyse(source, seed, pool, Stopwatch(), progress)
+            start = max(0, frame - self.config.removal.anchor_frames)
+            for restored in self._restore(clip, pool, Stopwatch(), start):
+                if restored.frame.index == frame:
+                    break
         with closing(read_planes(source)) as planes:
             before = next(item for item in planes if item.index == frame)
         both = (planes_to_rgb(item.planes, source.color) for item in (before, restored.frame))
@@ -140,11 +145,12 @@ class VideoRemover:
         self,
         source: SourceInfo,
         seed: Seed,
+        pool: Executor,
         clock: Stopwatch,
         progress: Progress,
         on_mask: Callable[[int, Mask], None] | None = None,
     ) -> Analysed:
-        decoder, passing = self._passes(source, seed, clock, progress)
+        decoder, passing = self._passes(source, seed, pool, clock, progress)
         notes = []
         for index, (mask, note) in enumerate(passing):
             notes.append(note)
@@ -153,25 +159,27 @@ class VideoRemover:
         return Analysed(source, notes, decoder)
 
     def _passes(
-        self, source: SourceInfo, seed: Seed, clock: Stopwatch, progress: Progress
+        self, source: SourceInfo, seed: Seed, pool: Executor, clock: Stopwatch, progress: Progress
     ) -> tuple[str, Iterator[tuple[Mask, FrameNotes]]]:
         """Who decodes, and the first pass frame by frame. The seed is checked before anything is decoded."""
         shown = seed.mask(shown_size(source.size_hw, source.rotation))
         first_mask = to_coded(shown, source.rotation)
-        tracker = MaskTracker(self.flow, self.features, self.config.mask)
+        tracker = MaskTracker(self.features, self.config.mask)
         reader = open_reader(source, self.config.decode.decoder)
 
         def passing() -> Iterator[tuple[Mask, FrameNotes]]:
             with reader:
                 pictures = (frame.rgb for frame in reader)
-                analysed = analyse(pictures, first_mask, tracker, self.config, clock)
+                analysed = analyse(pictures, first_mask, self.flow, tracker, self.config, pool, clock)
                 for done, item in enumerate(analysed, start=1):
                     yield item
                     progress("track", done, source.frames)
 
         return f"{reader.decoder}: {reader.reason}", passing()
 
-    def _restore(self, clip: Analysed, clock: Stopwatch, start: int = 0) -> Iterator[Restored]:
-        restorer = Restorer(clip.notes, self.remover, clip.source.color, self.config, clock)
+    def _restore(
+        self, clip: Analysed, pool: Executor, clock: Stopwatch, start: int = 0
+    ) -> Iterator[Restored]:
+        restorer = Restorer(clip.notes, self.remover, clip.source.color, self.config, pool, clock)
         with closing(read_planes(clip.source)) as planes:
             yield from restorer.run(planes, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,10 +25,11 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 class Stopwatch:
-    """Seconds spent in each named stage."""
+    """Seconds of work in each named stage, summed over the threads that work side by side."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -36,7 +38,9 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+            spent = time.perf_counter() - begin
+            with self._lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
 
 @dataclass(frozen=True)

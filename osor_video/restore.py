@@ -7,10 +7,10 @@ does not grow with the clip, and the windows' size does not change the result.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-
-import numpy as np
+from itertools import groupby
 
 from osor_video.analysis import FrameNotes
 from osor_video.background.effects import find_effects
@@ -19,10 +19,9 @@ from osor_video.background.register import ShotFrame
 from osor_video.composite.fill import Fill, make_fill
 from osor_video.config import Config
 from osor_video.masks.track import hole
-from osor_video.removal.crop import Crop, bounding_box, plan_crops
+from osor_video.removal.crop import Crop, plan_crops
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
-from osor_video.tensors import FloatMap
 from osor_video.video.planes import ColorSpec, PlanarFrame, blend_planes, planes_to_rgb
 
 
@@ -57,12 +56,14 @@ class Restorer:
         remover: OneStepRemover,
         color: ColorSpec,
         config: Config,
+        pool: Executor,
         clock: Stopwatch,
     ) -> None:
         self._notes = notes
         self._remover = remover
         self._color = color
         self._config = config
+        self._pool = pool
         self._clock = clock
         self._crops = self._plan()
 
@@ -102,59 +103,47 @@ class Restorer:
     def _finish(
         self, window: Sequence[_Loaded], keys: Sequence[ShotFrame], carry: Carry
     ) -> tuple[list[Restored], Carry]:
-        """Finish one window; the frames of a batch go through the network together."""
-        results: list[Restored] = []
-        batch: list[_Loaded] = []
-        for item in window:
-            if batch and not self._belongs(item, batch):
-                done, carry = self._finish_batch(batch, keys, carry)
-                results += done
-                batch = []
-            batch.append(item)
-        if batch:
-            done, carry = self._finish_batch(batch, keys, carry)
-            results += done
-        return results, carry
+        """Finish one window: the network sees its frames in order while plates are made beside it."""
+        removing = self._pool.submit(self._remove_all, window, carry)
+        plates = {item.planes.index: self._plate(item, keys) for item in window if item.seen.hole.any()}
+        removals, carry = removing.result()
+        # Each waits for its plate, which came into the pool before it.
+        return list(self._pool.map(lambda item: self._complete(item, plates, removals), window)), carry
 
-    def _belongs(self, item: _Loaded, batch: Sequence[_Loaded]) -> bool:
-        first = batch[0].planes.index
-        size = self._config.removal.batch
-        same_batch = item.planes.index // size == first // size
-        return same_batch and self._notes[item.planes.index].shot == self._notes[first].shot
+    def _remove_all(self, window: Sequence[_Loaded], carry: Carry) -> tuple[dict[int, Removal | None], Carry]:
+        """The network's answers for a window's frames with a hole, by frame, batch by batch."""
+        removals: dict[int, Removal | None] = {}
+        for shot, batch in self._batches(window):
+            state = carry.state if shot == carry.shot else None
+            holed = [item for item in batch if item.seen.hole.any()]
+            answers, state = self._remove(holed, state) if holed else ([], None)
+            removals |= {item.planes.index: answer for item, answer in zip(holed, answers, strict=True)}
+            carry = Carry(shot, state)
+        return removals, carry
 
-    def _finish_batch(
-        self, batch: Sequence[_Loaded], keys: Sequence[ShotFrame], carry: Carry
-    ) -> tuple[list[Restored], Carry]:
-        shot = self._notes[batch[0].planes.index].shot
-        if shot != carry.shot:
-            carry = Carry(shot)
-        holed = [item for item in batch if item.seen.hole.any()]
-        if not holed:
-            return [Restored(item.planes, None) for item in batch], Carry(shot)
-        plates = self._plates(holed, keys, shot)
-        removals, state = self._remove(holed, carry.state)
-        fills = {
-            item.planes.index: self._fill(item, plate, removal)
-            for item, plate, removal in zip(holed, plates, removals, strict=True)
-        }
-        results = [self._composite(item.planes, fills.get(item.planes.index)) for item in batch]
-        return results, Carry(shot, state)
+    def _batches(self, window: Sequence[_Loaded]) -> Iterator[tuple[int, list[_Loaded]]]:
+        """Frames that the network sees together: of one shot, at places that do not depend on the windows."""
 
-    def _plates(self, holed: Sequence[_Loaded], keys: Sequence[ShotFrame], shot: int) -> list[Plate | None]:
-        """The plate of each frame from its neighbours in the shot."""
+        def key(item: _Loaded) -> tuple[int, int]:
+            return self._notes[item.planes.index].shot, item.planes.index // self._config.removal.batch
+
+        for (shot, _), batch in groupby(window, key):
+            yield shot, list(batch)
+
+    def _plate(self, item: _Loaded, keys: Sequence[ShotFrame]) -> Future[Plate] | None:
+        """The plate of a frame from its neighbours in the shot, in work."""
         if self._config.fill == "diffusion":
-            return [None] * len(holed)
-        reach = self._config.background.reach_frames
+            return None
+        index, reach = item.planes.index, self._config.background.reach_frames
+        shot = self._notes[index].shot
+        others = [key for key in keys if 0 < abs(key.index - index) <= reach]
+        return self._pool.submit(
+            self._recover, item.seen, [key for key in others if self._notes[key.index].shot == shot]
+        )
+
+    def _recover(self, seen: ShotFrame, others: Sequence[ShotFrame]) -> Plate:
         with self._clock.stage("background"):
-            own = [key for key in keys if self._notes[key.index].shot == shot]
-            return [
-                recover(
-                    item.seen,
-                    [key for key in own if 0 < abs(key.index - item.seen.index) <= reach],
-                    self._config.background,
-                )
-                for item in holed
-            ]
+            return recover(seen, others, self._config.background)
 
     def _remove(
         self, holed: Sequence[_Loaded], state: RemoverState | None
@@ -172,28 +161,34 @@ class Restorer:
             removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)
             return removals
 
-    def _fill(self, item: _Loaded, plate: Plate | None, removal: Removal | None) -> Fill:
+    def _complete(
+        self,
+        item: _Loaded,
+        plates: Mapping[int, Future[Plate] | None],
+        removals: Mapping[int, Removal | None],
+    ) -> Restored:
+        """Lay the joined fill over one frame; without a hole it passes as it is."""
+        if item.planes.index not in plates:
+            return Restored(item.planes, None)
+        waiting = plates[item.planes.index]
+        plate = None if waiting is None else waiting.result()
+        seen = item.seen
         with self._clock.stage("composite"):
-            effects: FloatMap | None = None
+            effects = None
             if plate is not None:
-                effects = find_effects(item.seen.rgb, plate, item.seen.hole, self._config.effects)
-            return make_fill(item.seen.rgb, item.seen.hole, plate, effects, removal, self._config.composite)
-
-    def _composite(self, frame: PlanarFrame, fill: Fill | None) -> Restored:
-        if fill is None:
-            return Restored(frame, None)
-        with self._clock.stage("composite"):
-            planes = blend_planes(frame.planes, fill.rgb, fill.alpha, self._color, fill.box)
-        return Restored(replace(frame, planes=planes), fill)
+                effects = find_effects(seen.rgb, plate, seen.hole, self._config.effects)
+            removal = removals[item.planes.index]
+            fill = make_fill(seen.rgb, seen.hole, plate, effects, removal, self._config.composite)
+            planes = blend_planes(item.planes.planes, fill.rgb, fill.alpha, self._color, fill.box)
+        return Restored(replace(item.planes, planes=planes), fill)
 
     def _plan(self) -> list[Crop | None]:
         """A steady crop for each frame, shot by shot."""
         removal = self._config.removal
         multiple = self._remover.model.record.multiple_px
-        shots = np.array([notes.shot for notes in self._notes])
         crops: list[Crop | None] = []
-        for shot in range(int(shots.max()) + 1):
-            notes = [note for note in self._notes if note.shot == shot]
-            boxes = [bounding_box(hole(note.mask, self._config.mask.grow)) for note in notes]
+        for _, group in groupby(self._notes, lambda note: note.shot):
+            notes = list(group)
+            boxes = [note.hole_box for note in notes]
             crops += plan_crops(boxes, notes[0].size_hw, removal.context, removal.raster_px, multiple)
         return crops

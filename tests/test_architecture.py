@@ -17,13 +17,14 @@ import osor_video
 PACKAGE = Path(osor_video.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
-    {"errors", "tensors", "config"},
+    {"errors", "tensors", "config", "parallel"},
     {"membrane"},
     {"video", "flow"},
     {"masks"},
     {"background"},
     {"removal"},
     {"composite"},
+    {"follow"},
     {"analysis", "restore"},
     {"pipeline"},
     {"api"},

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from osor_video.background.camera import GreyPicture
+from osor_video.background.camera import GreyPicture, Homography
 from osor_video.background.merge import Sample, interquartile_mean
 from osor_video.background.register import (
     Box,
     Registration,
     ShotFrame,
+    View,
     box_grid,
     homography_map,
+    look,
     outside,
     to_grey,
 )
@@ -28,6 +30,8 @@ SPREAD = 24.0
 """Disagreement of samples, in 8-bit levels, at which confidence has mostly gone."""
 GUIDE = 0.3
 """Confidence from which a first guess guides the registration."""
+GUESSED = 0.1
+"""Certainty of the guess beside that of the frame's own pixels: where both speak, the frame decides."""
 CLEAR_VIEW = 0.25
 """Mean clearness over the points that lack samples from which a frame is asked first."""
 MIN_COMMON_PX = 64
@@ -66,57 +70,63 @@ def recover(target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundCo
     small errors of place add up wherever the scene has depth.
     """
     box = plate_box(target.hole, config.margin)
-    guess = _merge(
-        target, choose(target, others, box, config.first_frames, config.samples, CLEAR_VIEW), box, None
-    )
-    return _merge(target, choose(target, others, box, config.max_frames, config.samples, 0.0), box, guess)
+    coverage = Coverage(target, others, box)
+    first = coverage.choose(config.first_frames, config.samples, CLEAR_VIEW)
+    chosen = coverage.choose(config.max_frames, config.samples, 0.0)
+    views = {other.index: look(target.camera, other, box) for other in {*first, *chosen}}
+    guess = _merge(target, [views[other.index] for other in first], box, None)
+    return _merge(target, [views[other.index] for other in chosen], box, guess)
 
 
-def choose(
-    target: ShotFrame, others: Sequence[ShotFrame], box: Box, most: int, samples: int, clear: float
-) -> list[ShotFrame]:
-    """At most ``most`` frames to borrow from, nearest in time first, until each hidden point has ``samples`` samples.
+class Coverage:
+    """Which frames show the points that ``target`` hides."""
 
-    Frames whose view of the points is clearer than ``clear`` come first: where the object stood nearby, the shadow that is to go
-    may lie on them. The others help where no clear frame does.
-    """
-    points = box_grid(box)[::COVERAGE_STEP, ::COVERAGE_STEP]
-    hidden = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
-    counts, chosen = np.zeros(hidden.shape, np.float32), list[ShotFrame]()
-    nearest = sorted(others, key=lambda frame: (abs(frame.index - target.index), frame.index))
-    views = [_view_of(points, target, other) for other in nearest]
-    for wanted in (clear, 0.0):
-        for other, view in zip(nearest, views, strict=True):
-            need = hidden & (counts < samples)
-            if len(chosen) == most or not need.any():
-                return chosen
-            if other not in chosen and view[need].mean() > wanted:
-                counts += view > wanted
-                chosen.append(other)
-    return chosen
+    def __init__(self, target: ShotFrame, others: Sequence[ShotFrame], box: Box) -> None:
+        points = box_grid(box)[::COVERAGE_STEP, ::COVERAGE_STEP]
+        back = np.linalg.inv(target.camera)
+        self._hidden = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
+        self._nearest = sorted(others, key=lambda frame: (abs(frame.index - target.index), frame.index))
+        self._views = [_clearness_at(points, other.camera @ back, other) for other in self._nearest]
+
+    def choose(self, most: int, samples: int, clear: float) -> list[ShotFrame]:
+        """At most ``most`` frames to borrow from, nearest in time first, until each hidden point has ``samples`` samples.
+
+        Frames whose view of the points is clearer than ``clear`` come first: where the object stood nearby, the shadow that is to
+        go may lie on them. The others help where no clear frame does.
+        """
+        counts, chosen = np.zeros(self._hidden.shape, np.float32), list[ShotFrame]()
+        for wanted in (clear, 0.0):
+            for other, view in zip(self._nearest, self._views, strict=True):
+                need = self._hidden & (counts < samples)
+                if len(chosen) == most or not need.any():
+                    return chosen
+                if other not in chosen and view[need].mean() > wanted:
+                    counts += view > wanted
+                    chosen.append(other)
+        return chosen
 
 
-def _view_of(points: FloatMap, target: ShotFrame, other: ShotFrame) -> FloatMap:
-    """How well ``other`` shows the points [h, w, 2] of the target's frame, [h, w] in [0, 1]."""
-    coords = homography_map(points, other.camera @ np.linalg.inv(target.camera))
+def _clearness_at(points: FloatMap, homography: Homography, other: ShotFrame) -> FloatMap:
+    """How well ``other`` shows the points [h, w, 2] of another frame, [h, w] in [0, 1]."""
+    coords = homography_map(points, homography)
     clear = cv2.remap(other.clearness, coords, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return np.where(outside(coords, other), 0, clear).astype(np.float32)
 
 
-def _merge(target: ShotFrame, others: Sequence[ShotFrame], box: Box, guess: Plate | None) -> Plate:
-    """Register each frame to the box once, sample it once (bicubic) and average the samples that agree."""
-    if not others:
+def _merge(target: ShotFrame, views: Sequence[View], box: Box, guess: Plate | None) -> Plate:
+    """Register each view to the box once, sample its frame once (bicubic) and average the samples that agree."""
+    if not views:
         return _empty(box)
     area = np.s_[box[0] : box[2], box[1] : box[3]]
     shown, hole = target.rgb[area], target.hole[area]
-    registration = Registration(target.camera, *_guide(shown, hole, target.clearness[area], guess), box)
+    registration = Registration(*_guide(shown, hole, target.clearness[area], guess), box)
     lit = (
         None
         if guess is None
         else np.where(guess.confidence > GUIDE, _shading(_grey(guess.rgb * 255)), np.inf)
     )
     colours, spread, total = interquartile_mean(
-        [_sample(registration, other, shown, hole, lit) for other in others]
+        [_sample(registration, view, shown, hole, lit) for view in views]
     )
     confidence = np.where(total > 0, np.exp(-np.square(spread / SPREAD)), 0.0).astype(np.float32)
     return Plate(box, np.clip(colours / 255, 0, 1), confidence)
@@ -133,23 +143,24 @@ def _guide(shown: Picture, hole: Mask, clear: FloatMap, guess: Plate | None) -> 
     guide = to_grey(np.where(guided[..., None], to_uint8(guess.rgb), shown))
     difference = cv2.absdiff(guide, to_grey(to_uint8(guess.rgb))).astype(np.float32)
     agreed = cv2.GaussianBlur(difference, (0, 0), 2.0) < AGREED
-    return guide, np.where(hole, guided, np.where(agreed, 1, clear)).astype(np.float32)
+    return guide, np.where(hole, GUESSED * guided, np.where(agreed, 1, clear)).astype(np.float32)
 
 
 def _sample(
-    registration: Registration, other: ShotFrame, shown: Picture, hole: Mask, lit: FloatMap | None
+    registration: Registration, view: View, shown: Picture, hole: Mask, lit: FloatMap | None
 ) -> Sample:
-    """What ``other`` says of the box, exposure matched.
+    """What ``view`` says of the box, exposure matched.
 
-    ``lit`` [h, w] is the shading of the guess, if there is one. Beside the object in ``other`` a sample counts only where it agrees
+    ``lit`` [h, w] is the shading of the guess, if there is one. Beside the object in the view a sample counts only where it agrees
     with that: elsewhere the object's shadow or reflection lies on it.
     """
-    coords, error = registration.fine(other)
+    coords, error = registration.fine(view)
+    other = view.frame
     sampled = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     valid = ~outside(coords, other)
     colours = sampled.astype(np.float32) * _gain(sampled, shown, valid & ~hole)
     grey = _grey(colours)
-    clear = cv2.remap(other.clearness, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    clear = view.clear
     if lit is not None:
         clear = np.where(np.abs(_shading(grey) - lit) < SHADED, 1, np.square(clear))
     weight = valid * clear / (NOISE**2 + np.square(error))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from osor_video.background.camera import GreyPicture, Homography
-from osor_video.flow.complete import plausible_motion
+from osor_video.flow.bending import bend
 from osor_video.membrane import fill_membrane
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -45,6 +45,11 @@ class ShotFrame:
         return to_grey(self.rgb)
 
     @cached_property
+    def blocked(self) -> GreyPicture:
+        """uint8 [H, W]: 255 in the hole."""
+        return np.asarray(self.hole.astype(np.uint8) * 255)
+
+    @cached_property
     def clearness(self) -> FloatMap:
         """float32 [H, W]: 1 far from the object, .05 beside it, where its shadow or reflection may lie."""
         if not self.hole.any():
@@ -74,51 +79,68 @@ def homography_map(grid: FloatMap, homography: Homography) -> FloatMap:
 
 def outside(coords: FloatMap, other: ShotFrame) -> Mask:
     """True where coordinates leave the other frame or land in its hole."""
-    blocked = cv2.remap(other.hole.astype(np.float32), coords, None, cv2.INTER_LINEAR, borderValue=1.0)
+    blocked = cv2.remap(other.blocked, coords, None, cv2.INTER_LINEAR, borderValue=255)
     height, width = other.hole.shape
     x, y = coords[..., 0], coords[..., 1]
-    return np.asarray((blocked > 0.01) | (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1))
+    return np.asarray((blocked > 2) | (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What another frame shows of a box through the homography alone, all [h, w].
+
+    ``homography`` maps the box's frame to the other one. ``clear`` is the other frame's clearness, ``shown`` says where it shows
+    anything.
+    """
+
+    frame: ShotFrame
+    homography: Homography
+    grey: GreyPicture
+    clear: FloatMap
+    shown: Mask
+
+
+def look(camera: Homography, other: ShotFrame, box: Box) -> View:
+    """``other`` as seen in the ``box`` of a frame with ``camera``."""
+    homography = other.camera @ np.linalg.inv(camera)
+    coords = homography_map(box_grid(box), homography)
+    grey, clear = (
+        cv2.remap(picture, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for picture in (other.grey, other.clearness)
+    )
+    return View(other, homography, grey, clear, ~outside(coords, other))
 
 
 class Registration:
-    """Registers other frames to the box of one frame; ``guide`` uint8 [h, w] is what the box should show.
+    """Registers views of a box to what it should show, ``guide`` uint8 [h, w].
 
     Inside the hole and beside it the guide is a first guess of the background, so that the residual there is measured against it.
     ``certainty`` [h, w] in [0, 1] says how sure the guide is: 0 where there is no guess, little where a shadow may lie.
     """
 
-    def __init__(self, camera: Homography, guide: GreyPicture, certainty: FloatMap, box: Box) -> None:
-        self._from_target = np.linalg.inv(camera)
+    def __init__(self, guide: GreyPicture, certainty: FloatMap, box: Box) -> None:
         self._guide = np.ascontiguousarray(guide)
         self._certainty = certainty
         self._grid = box_grid(box)
         self._local = box_grid((0, 0, box[2] - box[0], box[3] - box[1]))
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def coarse(self, other: ShotFrame) -> FloatMap:
-        """The homography alone."""
-        return homography_map(self._grid, other.camera @ self._from_target)
-
-    def fine(self, other: ShotFrame) -> tuple[FloatMap, FloatMap]:
-        """Map into ``other`` and the photometric error [h, w] in 8-bit levels, smooth and defined everywhere."""
-        start = self.coarse(other)
-        view = cv2.remap(other.grey, start, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        residual = self._dis.calc(self._guide, view, None)
-        known = (self._certainty > 0) & ~outside(start, other) & ~outside(start + residual, other)
+    def fine(self, view: View) -> tuple[FloatMap, FloatMap]:
+        """Coordinates [h, w, 2] in the view's frame and the photometric error [h, w] in 8-bit levels, defined everywhere."""
+        residual = self._dis.calc(self._guide, view.grey, None)
+        known = ((self._certainty > 0) & view.shown).astype(np.float32)
         error = self._error(view, residual, known)
         # A shadow in the other frame would pull the registration after it.
-        clear = cv2.remap(other.clearness, start, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        trust = known * self._certainty * clear * np.exp(-np.square(error / TOLERANCE))
-        smooth = cv2.GaussianBlur(plausible_motion(residual, trust.astype(np.float32)), (0, 0), 2.0)
-        error = fill_membrane(self._error(view, smooth, known), known.astype(np.float32))
-        return homography_map(self._grid + smooth, other.camera @ self._from_target), error
+        trust = known * self._certainty * view.clear * np.exp(-np.square(error / TOLERANCE))
+        smooth = bend(residual, self._guide, trust)
+        error = fill_membrane(self._error(view, smooth, known), known)
+        return homography_map(self._grid + smooth, view.homography), error
 
-    def _error(self, view: GreyPicture, residual: FloatMap, known: Mask) -> FloatMap:
+    def _error(self, view: View, residual: FloatMap, known: FloatMap) -> FloatMap:
         """Local mean of |guide - moved view| over the known pixels, in 8-bit levels."""
         moved = cv2.remap(
-            view, self._local + residual, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            view.grey, self._local + residual, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        weight = known.astype(np.float32)
-        difference = cv2.absdiff(moved, self._guide).astype(np.float32) * weight
-        total = cv2.GaussianBlur(weight, (0, 0), ERROR_SIGMA_PX)
-        return np.asarray(cv2.GaussianBlur(difference, (0, 0), ERROR_SIGMA_PX) / np.maximum(total, 1e-3))
+        both = np.dstack([cv2.absdiff(moved, self._guide) * known, known])
+        difference, total = cv2.split(cv2.GaussianBlur(both, (0, 0), ERROR_SIGMA_PX))
+        return np.asarray(difference / np.maximum(total, 1e-3), dtype=np.float32)

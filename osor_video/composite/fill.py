@@ -17,6 +17,8 @@ Box = tuple[int, int, int, int]
 
 RIM_PX = 16
 """Surroundings of the replaced region whose colours the generated pixels are matched to."""
+SPECK_PX = 4
+"""Gaps in the plate up to this width are interpolated."""
 MODEL_ALPHA = 0.5
 """The model's alpha counts from here, and where it touches the hole: its weaker guesses are not worth a changed pixel."""
 
@@ -55,7 +57,9 @@ def make_fill(
     untouched = (alpha[area] == 0).astype(np.float32)
     known = np.maximum(trusted, untouched)
     values = np.where(trusted[..., None] > 0, real, shown)
-    generated = removal.rgb[area] if removal else np.zeros_like(shown)
+    # Specks that the membrane bridges need no picture made for them.
+    missing = cv2.erode((known < 1).astype(np.uint8), np.ones((SPECK_PX + 1, SPECK_PX + 1), np.uint8)).any()
+    generated = removal.rgb[area] if removal and missing else np.zeros_like(shown)
     filled = generated + fill_membrane((values - generated) * known[..., None], known)
     # A soft seam inside the hole between borrowed and generated pixels.
     seam = cv2.GaussianBlur(trusted, (0, 0), 1.5) * trusted

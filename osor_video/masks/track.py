@@ -17,11 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from osor_video.config import MaskConfig
-from osor_video.flow.estimate import FlowEstimator, FlowPair
+from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import validity, warp
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.memory import Remembered, recall
-from osor_video.masks.shots import CutDetector
 from osor_video.masks.snap import snap
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -35,12 +34,10 @@ MIN_PART = 0.1
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """The mask [H, W] of one frame, how sure it is (``score`` in [0, 1]) and the flow from the frame before."""
+    """The mask [H, W] of one frame and how sure it is, ``score`` in [0, 1]."""
 
     mask: Mask
     score: float
-    shot: int
-    flow: FlowPair | None
 
 
 @dataclass(frozen=True)
@@ -59,41 +56,41 @@ class _View:
 class MaskTracker:
     """Carries one object's mask through a clip, frame by frame."""
 
-    def __init__(self, flow: FlowEstimator, features: RecognitionFeatures, config: MaskConfig) -> None:
-        self._flow = flow
+    def __init__(self, features: RecognitionFeatures, config: MaskConfig) -> None:
         self._features = features
         self._config = config
+        self._mask: Mask | None = None
 
     def start(self, picture: Picture, mask: Mask) -> TrackedFrame:
         """Begin with the user's mask [H, W] of the first frame [H, W, 3]."""
         self._size_hw: tuple[int, int] = mask.shape
         self._grid_hw = self._choose_grid(mask)
-        self._cuts = CutDetector()
-        self._cuts.is_cut(picture)
-        self._shot = 0
-        self._encoded = self._flow.encode(picture)
         self._mask = mask
         view = self._look(picture, self._reach(mask, self._config.first_reach_cells))
         label = view.crop(torch.from_numpy(_cells(mask, self._grid_hw)))
         self._first = Remembered(view.features, label, view.origin, self._config.first_reach_cells)
         self._recent: deque[Remembered] = deque(maxlen=self._config.recent_frames)
-        return TrackedFrame(mask, 1.0, 0, None)
+        return TrackedFrame(mask, 1.0)
 
-    def step(self, picture: Picture) -> TrackedFrame:
-        """The mask of the next frame. After a cut the object is taken to be gone: nothing is masked."""
-        if self._cuts.is_cut(picture):
-            self._shot += 1
-        encoded = self._flow.encode(picture)
-        last, self._encoded = self._encoded, encoded
-        if self._shot or not self._mask.any():
-            return TrackedFrame(np.zeros(self._size_hw, dtype=bool), 1.0, self._shot, None)
-        pair = self._flow.match(last, encoded)
+    @property
+    def follows(self) -> bool:
+        """Whether there is something to track: the next step needs the flow then."""
+        return self._mask is None or bool(self._mask.any())
+
+    def step(self, picture: Picture, flow: FlowPair | None) -> TrackedFrame:
+        """The mask of the next frame [H, W, 3], given the flow between the frame before and this one.
+
+        Without flow (after a cut) the object is taken to be gone: nothing is masked from there on.
+        """
+        if flow is None or self._mask is None or not self._mask.any():
+            self._mask = np.zeros(self._size_hw, dtype=bool)
+            return TrackedFrame(self._mask, 1.0)
         view = self._look(picture, self._reach(self._mask, self._config.recent_reach_cells))
-        label, score = self._fuse(view, pair)
+        label, score = self._fuse(view, flow, self._mask)
         self._mask = main_parts(snap(picture, self._on_frame(label, view)))
         # The soft label is remembered, not the snapped mask: an edge drawn wrongly once would be learnt.
         self._recent.append(Remembered(view.features, label, view.origin, self._config.recent_reach_cells))
-        return TrackedFrame(self._mask, score, self._shot, pair)
+        return TrackedFrame(self._mask, score)
 
     def _choose_grid(self, mask: Mask) -> tuple[int, int]:
         """Cells of the whole frame (even numbers), so fine that the object of the first frame is wide enough in cells."""
@@ -126,10 +123,10 @@ class MaskTracker:
         part = whole[top * CELL_PX : bottom * CELL_PX, left * CELL_PX : right * CELL_PX]
         return _View(self._features.encode(np.ascontiguousarray(part)), (top, left))
 
-    def _fuse(self, view: _View, pair: FlowPair) -> tuple[Tensor, float]:
+    def _fuse(self, view: _View, flow: FlowPair, last: Mask) -> tuple[Tensor, float]:
         """Label [h, w] from both witnesses, and the score: how alike they and the remembered looks are."""
-        carried, trust = (view.crop(grid) for grid in self._carry(pair))
-        near = view.crop(torch.from_numpy(self._reach(self._mask, self._config.recent_reach_cells)))
+        carried, trust = (view.crop(grid) for grid in self._carry(flow, last))
+        near = view.crop(torch.from_numpy(self._reach(last, self._config.recent_reach_cells)))
         recalled, similarity = recall(view.features, view.origin, near, [self._first, *self._recent])
         weight = self._config.flow_weight * trust
         label = (recalled + weight * carried) / (1 + weight)
@@ -140,12 +137,12 @@ class MaskTracker:
         agreement = float(1 - (recalled - label).abs()[inner].mean())
         return label, alike * agreement
 
-    def _carry(self, pair: FlowPair) -> tuple[Tensor, Tensor]:
+    def _carry(self, flow: FlowPair, last: Mask) -> tuple[Tensor, Tensor]:
         """The last mask through the flow, and the trust in it, both in [0, 1] on the whole grid of cells."""
-        size_hw = (pair.backward.shape[-2], pair.backward.shape[-1])
-        last = cv2.resize(self._mask.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_AREA)
-        trust = validity(pair.backward, pair.forward)
-        carried = warp(torch.from_numpy(last)[None, None], pair.backward)
+        size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
+        small = cv2.resize(last.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_AREA)
+        trust = validity(flow.backward, flow.forward)
+        carried = warp(torch.from_numpy(small)[None, None], flow.backward)
         both = F.interpolate(torch.cat([carried, trust]), self._grid_hw, mode="area")
         return both[0, 0], both[1, 0]
 

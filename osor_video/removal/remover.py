@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
@@ -32,12 +33,20 @@ class RemovalInput:
     flow_back: FloatMap | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Removal:
-    """The model's answer on the whole frame: ``rgb`` float32 [H, W, 3] and ``alpha`` [H, W], zero outside the crop."""
+    """The model's answer on the whole frame: ``alpha`` [H, W] and, decoded when first asked for, ``rgb``.
 
-    rgb: FloatMap
+    Decoding costs more than the step itself, and where the shot shows the background nobody asks.
+    """
+
     alpha: FloatMap
+    decode: Callable[[], FloatMap]
+
+    @cached_property
+    def rgb(self) -> FloatMap:
+        """float32 [H, W, 3] in [0, 1], zero outside the crop."""
+        return self.decode()
 
 
 @dataclass(frozen=True)
@@ -89,9 +98,9 @@ class OneStepRemover:
             fused.append(z0)
             logits.append(logit)
         logit = torch.cat(logits)
-        decoded = self._model.decode(blend(torch.cat(fused), z, _cover(logit, m)))
+        blended = blend(torch.cat(fused), z, _cover(logit, m))
         return [
-            self._answer(frame, decoded[index], logit[index]) for index, frame in enumerate(frames)
+            self._answer(frame, blended[index], logit[index]) for index, frame in enumerate(frames)
         ], state
 
     def _advance(
@@ -108,17 +117,20 @@ class OneStepRemover:
             carry = Carry.anchor(z0)
         return z0, logit, RemoverState(carry, logit, frame.crop)
 
-    def _answer(self, frame: RemovalInput, decoded: Tensor, logit: Tensor) -> Removal:
-        """The model's raster back on the frame."""
+    def _answer(self, frame: RemovalInput, z: Tensor, logit: Tensor) -> Removal:
+        """The model's latent [C, h, w] and alpha logit [1, h, w] back on the frame."""
         size_hw = (frame.rgb.shape[0], frame.rgb.shape[1])
-        rgb = np.ascontiguousarray(decoded.permute(1, 2, 0).cpu().numpy())
         alpha = F.interpolate(
             logit[None].sigmoid(), size=frame.crop.raster_hw, mode="bilinear", align_corners=False
         )
         return Removal(
-            frame.crop.paste(rgb, size_hw),
             np.clip(frame.crop.paste(alpha[0, 0].cpu().numpy(), size_hw), 0, 1),
+            partial(self._decode, z, frame.crop, size_hw),
         )
+
+    def _decode(self, z: Tensor, crop: Crop, size_hw: tuple[int, int]) -> FloatMap:
+        decoded = self._model.decode(z[None])[0]
+        return crop.paste(np.ascontiguousarray(decoded.permute(1, 2, 0).cpu().numpy()), size_hw)
 
 
 def _cover(logit: Tensor, m: Tensor) -> Tensor:

@@ -7,9 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from osor_video.background.recover import CLEAR_VIEW, Plate, choose, plate_box, recover
-from osor_video.background.register import Registration, box_grid, outside
+from osor_video.background.recover import CLEAR_VIEW, Coverage, Plate, plate_box, recover
+from osor_video.background.register import (
+    Registration,
+    ShotFrame,
+    View,
+    box_grid,
+    homography_map,
+    look,
+    outside,
+)
 from osor_video.config import BackgroundConfig
+from osor_video.tensors import FloatMap
 from tests.world import World, make_world, psnr_db
 
 CONFIG = BackgroundConfig()
@@ -90,21 +99,21 @@ def test_choose_takes_near_frames_first_and_stops_when_there_is_enough() -> None
     world = make_world(24, shadow=0)
     shot = world.shot()
     target, others = shot[12], [frame for frame in shot if frame.index != 12]
-    box = plate_box(target.hole, 0.35)
-    few = choose(target, others, box, most=24, samples=1, clear=0.0)
-    many = choose(target, others, box, most=24, samples=9, clear=0.0)
+    coverage = Coverage(target, others, plate_box(target.hole, 0.35))
+    few = coverage.choose(most=24, samples=1, clear=0.0)
+    many = coverage.choose(most=24, samples=9, clear=0.0)
     assert 1 <= len(few) < len(many)
     distances = [abs(frame.index - 12) for frame in many]
     assert distances == sorted(distances)
-    assert len(choose(target, others, box, most=3, samples=9, clear=0.0)) == 3
+    assert len(coverage.choose(most=3, samples=9, clear=0.0)) == 3
 
 
 def test_choose_asks_frames_with_a_clear_view_first() -> None:
     shot = make_world(24, shadow=0).shot()
     target, others = shot[12], [frame for frame in shot if frame.index != 12]
-    box = plate_box(target.hole, 0.35)
-    nearest = choose(target, others, box, most=5, samples=6, clear=0.0)
-    clearest = choose(target, others, box, most=5, samples=6, clear=CLEAR_VIEW)
+    coverage = Coverage(target, others, plate_box(target.hole, 0.35))
+    nearest = coverage.choose(most=5, samples=6, clear=0.0)
+    clearest = coverage.choose(most=5, samples=6, clear=CLEAR_VIEW)
     assert len(nearest) == len(clearest) == 5
     # The object walks four pixels a frame over the picture: the nearest frames still have it beside what they show.
     assert np.mean([abs(frame.index - 12) for frame in clearest]) > np.mean(
@@ -114,19 +123,16 @@ def test_choose_asks_frames_with_a_clear_view_first() -> None:
 
 def test_choose_falls_back_on_frames_without_a_clear_view() -> None:
     shot = make_world(5, shadow=0).shot()
-    found = choose(shot[0], shot[1:], plate_box(shot[0].hole, 0.35), most=8, samples=6, clear=1.0)
-    assert [frame.index for frame in found] == [
-        frame.index
-        for frame in choose(shot[0], shot[1:], plate_box(shot[0].hole, 0.35), most=8, samples=6, clear=0.0)
-    ]
+    coverage = Coverage(shot[0], shot[1:], plate_box(shot[0].hole, 0.35))
+    found = coverage.choose(most=8, samples=6, clear=1.0)
+    assert found == coverage.choose(most=8, samples=6, clear=0.0)
     assert found
 
 
 def test_choose_leaves_out_frames_that_hide_the_same() -> None:
     still = make_world(6, walk_px=0, pan_xy=(0, 0)).shot()
-    assert (
-        choose(still[0], still[1:], plate_box(still[0].hole, 0.35), most=8, samples=6, clear=CLEAR_VIEW) == []
-    )
+    coverage = Coverage(still[0], still[1:], plate_box(still[0].hole, 0.35))
+    assert coverage.choose(most=8, samples=6, clear=CLEAR_VIEW) == []
 
 
 def test_outside_marks_the_hole_and_what_left_the_frame(world: World) -> None:
@@ -137,24 +143,29 @@ def test_outside_marks_the_hole_and_what_left_the_frame(world: World) -> None:
     assert outside(coords + 1, seen)[-1].all()
 
 
+BOX = (0, 96, 64, 180)
+
+
+def registered(target: ShotFrame, other: ShotFrame) -> tuple[View, FloatMap, FloatMap]:
+    """The view through the camera alone, then its registered coordinates and their error."""
+    view = look(target.camera, other, BOX)
+    certain = np.ones((64, 84), np.float32)
+    return view, *Registration(target.grey[0:64, 96:180], certain, BOX).fine(view)
+
+
 def test_registration_maps_into_the_other_frame() -> None:
-    world = make_world(6, shadow=0)
-    target, other = world.shot()[0], world.shot()[4]
-    box = (0, 96, 64, 180)
-    registration = Registration(np.eye(3), target.grey[0:64, 96:180], np.ones((64, 84), np.float32), box)
-    truth = box_grid(box) + np.array([-4 * 2.3, -4 * 0.35], np.float32)
-    np.testing.assert_allclose(registration.coarse(other), truth, atol=1e-4)
-    fine, error = registration.fine(other)
+    shot = make_world(6, shadow=0).shot()
+    view, fine, error = registered(shot[0], shot[4])
+    truth = box_grid(BOX) + np.array([-4 * 2.3, -4 * 0.35], np.float32)
+    np.testing.assert_allclose(homography_map(box_grid(BOX), view.homography), truth, atol=1e-4)
     assert np.abs(fine - truth)[8:-8, 8:-8].mean() < 0.1
     assert error.mean() < 3
 
 
 def test_registration_repairs_a_camera_that_is_a_little_off() -> None:
-    world = make_world(6, shadow=0)
-    target, other = world.shot()[0], world.shot()[4]
-    off = replace(other, camera=np.array([[1, 0, 1.5], [0, 1, -1.0], [0, 0, 1]]) @ other.camera)
-    box = (0, 96, 64, 180)
-    registration = Registration(np.eye(3), target.grey[0:64, 96:180], np.ones((64, 84), np.float32), box)
-    truth = box_grid(box) + np.array([-4 * 2.3, -4 * 0.35], np.float32)
-    assert np.abs(registration.coarse(off) - truth)[8:-8, 8:-8].mean() > 1.0
-    assert np.abs(registration.fine(off)[0] - truth)[8:-8, 8:-8].mean() < 0.25
+    shot = make_world(6, shadow=0).shot()
+    off = replace(shot[4], camera=np.array([[1, 0, 1.5], [0, 1, -1.0], [0, 0, 1]]) @ shot[4].camera)
+    view, fine, _ = registered(shot[0], off)
+    truth = box_grid(BOX) + np.array([-4 * 2.3, -4 * 0.35], np.float32)
+    assert np.abs(homography_map(box_grid(BOX), view.homography) - truth)[8:-8, 8:-8].mean() > 1.0
+    assert np.abs(fine - truth)[8:-8, 8:-8].mean() < 0.25

@@ -100,7 +100,7 @@ def test_borrowed_is_the_trusted_share_of_the_hole(hole: Mask) -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 0.1, -0.15])
 def test_a_generated_offset_is_corrected_at_the_rim(hole: Mask, offset: float) -> None:
-    removal = Removal(scene() + np.float32(offset), np.zeros(SIZE_HW, np.float32))
+    removal = Removal(np.zeros(SIZE_HW, np.float32), lambda: scene() + np.float32(offset))
     fill = make_fill(holed(hole), hole, None, None, removal, CONFIG)
     error = np.abs(on_frame(fill.rgb, fill.box) - scene())[hole]
     assert error.max() < 0.01
@@ -109,7 +109,7 @@ def test_a_generated_offset_is_corrected_at_the_rim(hole: Mask, offset: float) -
 def test_generated_detail_survives_the_correction(hole: Mask) -> None:
     ys, xs = np.mgrid[0 : SIZE_HW[0], 0 : SIZE_HW[1]]
     detail = 0.1 * ((xs + ys) % 2 - 0.5).astype(np.float32)[..., None] * hole[..., None]
-    removal = Removal(scene() + 0.1 + detail, np.zeros(SIZE_HW, np.float32))
+    removal = Removal(np.zeros(SIZE_HW, np.float32), lambda: scene() + 0.1 + detail)
     fill = make_fill(holed(hole), hole, None, None, removal, CONFIG)
     difference = (on_frame(fill.rgb, fill.box) - scene() - detail)[hole]
     assert np.abs(difference).max() < 0.02
