@@ -69,7 +69,7 @@ class BackgroundConfig(_Stage):
     """Every how many frames one is kept to borrow from."""
     samples: int = Field(default=6, ge=1)
     """Samples wanted for each hidden pixel before no further frame is asked."""
-    max_frames: int = Field(default=8, ge=1)
+    max_frames: int = Field(default=6, ge=1)
     """Frames asked at most for one frame; cost grows with it."""
     first_frames: int = Field(default=5, ge=1)
     """Frames asked for the first guess at the start of a shot."""

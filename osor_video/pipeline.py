@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,7 @@ from osor_video.flow.estimate import FlowEstimator
 from osor_video.flow.weights import build_flow
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.seed import Seed
+from osor_video.masks.snap import cut_out
 from osor_video.masks.track import MaskTracker
 from osor_video.parallel import shared_cores
 from osor_video.removal.model import OsorModel, bundled_model_path
@@ -170,7 +172,11 @@ class VideoRemover:
         def passing() -> Iterator[tuple[Mask, FrameNotes]]:
             with reader:
                 pictures = (frame.rgb for frame in reader)
-                analysed = analyse(pictures, first_mask, self.flow, tracker, self.config, pool, clock)
+                first = next(pictures)
+                mask = first_mask if seed.exact else cut_out(first, first_mask)
+                analysed = analyse(
+                    chain([first], pictures), mask, self.flow, tracker, self.config, pool, clock
+                )
                 for done, item in enumerate(analysed, start=1):
                     yield item
                     progress("track", done, source.frames)

@@ -32,7 +32,10 @@ app = typer.Typer(
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The clip.")]
 MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the first frame, object white.")]
 Box = Annotated[
-    str | None, typer.Option("--box", metavar="x,y,w,h", help="Or a box around the object, in pixels.")
+    str | None,
+    typer.Option(
+        "--box", metavar="x,y,w,h", help="Or a box around the object, in pixels; its outline is found."
+    ),
 ]
 Polygon = Annotated[
     str | None, typer.Option("--polygon", metavar="x1,y1,...", help="Or the corners of a polygon.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from osor_video.background.recover import Plate
 from osor_video.config import EffectsConfig
+from osor_video.shapes import dilate, disc
 from osor_video.tensors import FloatMap, Mask, Picture
 
 LOG_FLOOR = 0.03
@@ -18,6 +19,8 @@ BLUR_PX = 1.5
 """Frame and plate are compared after this blur: their grain differs."""
 MISSED_SHARE = 0.15
 """Pieces at the hole's rim up to this share of the hole are the object's; larger ones are another thing."""
+UNUSUAL = 4.0
+"""How many times the usual difference of frame and plate an effect's has to be."""
 SURE_PLATE = 0.3
 """Plate confidence below which a difference says nothing."""
 
@@ -40,11 +43,14 @@ def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConf
         (_hue_distance(shown, expected) > config.hue) | (change > config.brighter) | (change < -config.darker)
     )
     missed = _pieces_at(foreign, inner, MISSED_SHARE * float(inner.sum()))
-    low = sure & (np.abs(change) > config.threshold) & ~(_dilate(foreign & ~missed, 1))
+    size = np.abs(change)
+    # Where frame and plate differ everywhere (water, motion blur, a plate out of place) only more than that says anything.
+    usual = float(np.median(size[sure])) if sure.any() else 0.0
+    low = sure & (size > max(config.threshold, UNUSUAL * usual)) & ~dilate(foreign & ~missed, 1)
     region = _touching(_clean(low | missed, hole.shape[0]) | missed, inner)
     alpha = np.zeros(hole.shape, np.float32)
-    soft = cv2.GaussianBlur(_dilate(region, 2).astype(np.float32), (0, 0), 1.0)
-    alpha[top:bottom, left:right] = np.where(sure & ~_dilate(foreign & ~missed, 1), soft, 0)
+    soft = cv2.GaussianBlur(dilate(region, 2).astype(np.float32), (0, 0), 1.0)
+    alpha[top:bottom, left:right] = np.where(sure & ~dilate(foreign & ~missed, 1), soft, 0)
     return alpha
 
 
@@ -71,23 +77,15 @@ def _log_luminance(rgb: FloatMap) -> FloatMap:
 def _clean(region: Mask, height: int) -> Mask:
     """Opened, then closed: specks go, gaps in a shadow fill."""
     radius = max(1, round(height / 320))
-    opened = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, _disc(radius))
-    return np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _disc(2 * radius)) > 0)
+    opened = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, disc(radius))
+    return np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disc(2 * radius)) > 0)
 
 
 def _touching(region: Mask, hole: Mask) -> Mask:
     """The connected parts of ``region`` that touch the (slightly grown) hole."""
     count, labels = cv2.connectedComponents(region.astype(np.uint8))
-    near = _dilate(hole, 3)
+    near = dilate(hole, 3)
     kept = np.zeros(count, dtype=bool)
     kept[np.unique(labels[near & region])] = True
     kept[0] = False
     return np.asarray(kept[labels])
-
-
-def _dilate(region: Mask, radius: int) -> Mask:
-    return np.asarray(cv2.dilate(region.astype(np.uint8), _disc(radius)) > 0)
-
-
-def _disc(radius: int) -> np.ndarray:
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))

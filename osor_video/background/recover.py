@@ -40,6 +40,8 @@ SHADED = 0.1
 """Change of log luminance against the guess from which a sample is taken to be shaded."""
 AGREED = 10.0
 """Difference in 8-bit levels up to which frame and first guess show the same."""
+NEAR_FRAMES = 10
+"""Distance in time at which a frame is worth half: depth and light change meanwhile."""
 COVERAGE_STEP = 8
 """Pixels between the points on which the choice of frames is made."""
 
@@ -70,6 +72,8 @@ def recover(target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundCo
     small errors of place add up wherever the scene has depth.
     """
     box = plate_box(target.hole, config.margin)
+    if not others:
+        return _empty(box)
     coverage = Coverage(target, others, box)
     first = coverage.choose(config.first_frames, config.samples, CLEAR_VIEW)
     chosen = coverage.choose(config.max_frames, config.samples, 0.0)
@@ -85,25 +89,31 @@ class Coverage:
         points = box_grid(box)[::COVERAGE_STEP, ::COVERAGE_STEP]
         back = np.linalg.inv(target.camera)
         self._hidden = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
-        self._nearest = sorted(others, key=lambda frame: (abs(frame.index - target.index), frame.index))
-        self._views = [_clearness_at(points, other.camera @ back, other) for other in self._nearest]
+        self._others = list(others)
+        self._views = np.stack([_clearness_at(points, other.camera @ back, other) for other in others])
+        apart = np.array([abs(other.index - target.index) for other in others])
+        self._nearness = 1 / (1 + apart / NEAR_FRAMES)
 
     def choose(self, most: int, samples: int, clear: float) -> list[ShotFrame]:
-        """At most ``most`` frames to borrow from, nearest in time first, until each hidden point has ``samples`` samples.
+        """At most ``most`` frames to borrow from, the worthiest first, until each hidden point has ``samples`` samples.
 
-        Frames whose view of the points is clearer than ``clear`` come first: where the object stood nearby, the shadow that is to
-        go may lie on them. The others help where no clear frame does.
+        A frame is worth the hidden points that it shows, those with few samples counting most, and the more the nearer it is in
+        time: so the first frames are near ones, and the last fetch from afar what no near one shows. Views clearer than ``clear``
+        come first: where the object stood nearby, the shadow that is to go may lie on them.
         """
-        counts, chosen = np.zeros(self._hidden.shape, np.float32), list[ShotFrame]()
+        counts, chosen = np.zeros(self._hidden.shape, np.float32), list[int]()
         for wanted in (clear, 0.0):
-            for other, view in zip(self._nearest, self._views, strict=True):
-                need = self._hidden & (counts < samples)
-                if len(chosen) == most or not need.any():
-                    return chosen
-                if other not in chosen and view[need].mean() > wanted:
-                    counts += view > wanted
-                    chosen.append(other)
-        return chosen
+            showing = (self._views > wanted) & self._hidden
+            while len(chosen) < most:
+                missing = np.where(counts < samples, 1 / (1 + counts), 0)
+                worth = (showing * missing).sum(axis=(1, 2)) * self._nearness
+                worth[chosen] = 0
+                best = int(worth.argmax())
+                if worth[best] == 0:
+                    break
+                counts += showing[best]
+                chosen.append(best)
+        return [self._others[index] for index in chosen]
 
 
 def _clearness_at(points: FloatMap, homography: Homography, other: ShotFrame) -> FloatMap:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from osor_video.benchmark.cases import TrueFrame
-from osor_video.benchmark.metrics import widened
+from osor_video.shapes import dilate
 from osor_video.tensors import Picture
 
 TELEA_MARGIN_PX = 3
@@ -24,7 +24,7 @@ def untouched(frame: TrueFrame) -> Picture:
 
 def telea(frame: TrueFrame) -> Picture:
     """Telea's fast marching fill of the true mask, a little widened; no frame knows of another."""
-    hole = widened(frame.mask, TELEA_MARGIN_PX).astype(np.uint8)
+    hole = dilate(frame.mask, TELEA_MARGIN_PX).astype(np.uint8)
     return np.asarray(cv2.inpaint(frame.shot, hole, TELEA_RADIUS_PX, cv2.INPAINT_TELEA))
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from kornia.metrics import ssim
 
+from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor
 
 SSIM_WINDOW = 11
@@ -119,13 +120,7 @@ def effect_region(shot: Picture, clean: Picture, mask: Mask) -> Mask:
         cv2.GaussianBlur(picture.astype(np.float32), (0, 0), EFFECT_BLUR_PX) for picture in (shot, clean)
     ]
     change = np.abs(blurred[0] - blurred[1]).mean(axis=2)
-    return np.asarray((change > EFFECT_LEVELS) & ~widened(mask, OBJECT_MARGIN_PX))
-
-
-def widened(mask: Mask, margin_px: int) -> Mask:
-    """The mask and all pixels within ``margin_px`` of it (a disc)."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin_px + 1, 2 * margin_px + 1))
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+    return np.asarray((change > EFFECT_LEVELS) & ~dilate(mask, OBJECT_MARGIN_PX))
 
 
 def outside_difference(shot: Picture, result: Picture, alpha: npt.NDArray[np.float32]) -> int:

@@ -11,6 +11,7 @@ from osor_video.background.recover import Plate
 from osor_video.config import CompositeConfig
 from osor_video.membrane import fill_membrane
 from osor_video.removal.remover import Removal
+from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture
 
 Box = tuple[int, int, int, int]
@@ -75,8 +76,7 @@ def join_alpha(
     Of the model's alpha only what touches the hole and exceeds one half is taken.
     """
     radius = max(1, round(config.feather * hole.shape[0]))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    grown = cv2.dilate(hole.astype(np.uint8), kernel).astype(np.float32)
+    grown = dilate(hole, radius).astype(np.float32)
     size = 2 * radius + 1
     alpha = np.maximum(cv2.blur(grown, (size, size)), hole).astype(np.float32)
     if effects is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -15,7 +15,12 @@ from osor_video.tensors import Mask
 
 
 class Seed(Protocol):
-    """What the user marked in the first frame, whichever way."""
+    """What the user marked in the first frame, whichever way.
+
+    ``exact`` says whether the mask is the object itself or a region drawn around it.
+    """
+
+    exact: ClassVar[bool]
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
         """The mask for a shown frame of ``size_hw``; MaskError where it does not fit."""
@@ -25,6 +30,7 @@ class Seed(Protocol):
 class PictureSeed:
     """A mask picture: white = remove."""
 
+    exact: ClassVar[bool] = True
     path: Path
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
@@ -36,6 +42,7 @@ class PictureSeed:
 class BoxSeed:
     """A rectangle x, y, width, height in pixels."""
 
+    exact: ClassVar[bool] = False
     xywh: tuple[int, int, int, int]
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
@@ -47,6 +54,7 @@ class BoxSeed:
 class PolygonSeed:
     """Corners (x, y) in pixels."""
 
+    exact: ClassVar[bool] = False
     corners_xy: tuple[tuple[int, int], ...]
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
@@ -58,6 +66,7 @@ class PolygonSeed:
 class ArraySeed:
     """A mask already in memory: bool [H, W] of the shown frame's size."""
 
+    exact: ClassVar[bool] = True
     array: Mask
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:

@@ -12,6 +12,10 @@ SURE_BACKGROUND = 0.15
 """Labels beyond these are taken as they are. A wider band lets colour alone decide, and it takes shoes for ground."""
 MIN_SEEDS = 30
 """Pixels of sure object and sure background that the colour models need."""
+SURROUNDINGS = 0.5
+"""Background shown to GrabCut around a region that the user drew, as a share of the region's sides."""
+LEAST_OBJECT = 0.05
+"""Share of such a region that has to be object: with less, colour could not tell, and the region itself is taken."""
 MARGIN = 0.03
 """Surroundings shown to GrabCut, as a share of the picture's height."""
 
@@ -35,10 +39,36 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     trimap[label[box] < SURE_BACKGROUND] = cv2.GC_BGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
         return coarse
-    # GrabCut starts its colour models from OpenCV's global generator; a fixed seed keeps runs repeatable.
-    cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(np.ascontiguousarray(picture[box]), trimap, None, *models, 2, cv2.GC_INIT_WITH_MASK)
+    _grab_cut(picture[box], trimap, rounds=2)
     mask = np.zeros_like(coarse)
     mask[box] = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
     return mask
+
+
+def cut_out(picture: Picture, region: Mask) -> Mask:
+    """The object inside a ``region`` [H, W] that was drawn around it on ``picture`` [H, W, 3].
+
+    What lies outside the region is background; inside, colour and edges decide. Where they find next to nothing the region itself
+    is returned.
+    """
+    ys, xs = np.nonzero(region)
+    margin_y, margin_x = (max(8, round(SURROUNDINGS * (np.ptp(places) + 1))) for places in (ys, xs))
+    box = np.s_[
+        max(ys.min() - margin_y, 0) : ys.max() + margin_y + 1,
+        max(xs.min() - margin_x, 0) : xs.max() + margin_x + 1,
+    ]
+    trimap = np.where(region[box], cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    if min(np.sum(region[box]), np.sum(~region[box])) < MIN_SEEDS:
+        return region
+    _grab_cut(picture[box], trimap, rounds=5)
+    found = np.zeros_like(region)
+    found[box] = trimap == cv2.GC_PR_FGD
+    return found if found.sum() >= LEAST_OBJECT * region.sum() else region
+
+
+def _grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> None:
+    """Decide the probable pixels of ``trimap`` [h, w] in place."""
+    # GrabCut starts its colour models from OpenCV's global generator; a fixed seed keeps runs repeatable.
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(np.ascontiguousarray(picture), trimap, None, *models, rounds, cv2.GC_INIT_WITH_MASK)

@@ -22,6 +22,7 @@ from osor_video.flow.warp import validity, warp
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.memory import Remembered, recall
 from osor_video.masks.snap import snap
+from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture
 
 CONTEXT_CELLS = 4
@@ -171,6 +172,4 @@ def main_parts(mask: Mask) -> Mask:
 
 def hole(mask: Mask, grow: float) -> Mask:
     """``mask`` [H, W] grown by ``grow`` times the height: soft edges and motion blur belong to the object too."""
-    radius = max(1, round(grow * mask.shape[0]))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+    return dilate(mask, max(1, round(grow * mask.shape[0])))

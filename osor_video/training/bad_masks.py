@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from osor_video.shapes import dilate
 from osor_video.tensors import Mask
 
 SHARES = {"shrink": 0.35, "core": 0.30, "hull": 0.20, "holes": 0.10, "shift": 0.05}
@@ -48,8 +49,7 @@ def _hull(mask: Mask, radius_px: int) -> Mask:
     points = np.argwhere(mask)[:, ::-1].astype(np.int32)
     canvas = np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
-    return np.asarray(cv2.dilate(canvas, disc) > 0)
+    return dilate(canvas > 0, radius_px)
 
 
 def _holes(mask: Mask, random: np.random.Generator) -> Mask:

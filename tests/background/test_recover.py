@@ -103,9 +103,24 @@ def test_choose_takes_near_frames_first_and_stops_when_there_is_enough() -> None
     few = coverage.choose(most=24, samples=1, clear=0.0)
     many = coverage.choose(most=24, samples=9, clear=0.0)
     assert 1 <= len(few) < len(many)
-    distances = [abs(frame.index - 12) for frame in many]
-    assert distances == sorted(distances)
+    assert np.mean([abs(frame.index - 12) for frame in many[:4]]) < np.mean(
+        [abs(frame.index - 12) for frame in many[-4:]]
+    )
     assert len(coverage.choose(most=3, samples=9, clear=0.0)) == 3
+
+
+def test_choose_keeps_room_for_the_far_frame_that_alone_shows_a_part() -> None:
+    """Many near frames show the hole's upper half; one far frame shows all of it."""
+    hole = np.zeros((96, 128), dtype=bool)
+    hole[32:64, 48:80] = True
+    lower = hole & (np.arange(96)[:, None] >= 44)
+    blank = np.zeros((96, 128, 3), np.uint8)
+    target = ShotFrame(0, blank, hole, np.eye(3))
+    near = [ShotFrame(index, blank, lower, np.eye(3)) for index in range(1, 10)]
+    far = ShotFrame(40, blank, np.zeros_like(hole), np.eye(3))
+    chosen = Coverage(target, [*near, far], plate_box(hole, 0.35)).choose(most=4, samples=6, clear=0.0)
+    assert far in chosen
+    assert chosen[0] in (near[0], far)
 
 
 def test_choose_asks_frames_with_a_clear_view_first() -> None:

@@ -16,7 +16,6 @@ from osor_video.benchmark.metrics import (
     squared_error,
     ssim_map,
     temporal_error,
-    widened,
 )
 from osor_video.tensors import Mask, Picture
 
@@ -67,14 +66,6 @@ def test_effect_region_is_the_shadow_without_the_object() -> None:
     assert region[22:28, 6:28].all()
     assert not region[4:12, 4:12].any()
     assert not region[:, 36:].any()
-
-
-def test_widened_adds_a_disc() -> None:
-    grown = widened(square(10, 10, 1), 2)
-    assert grown[10, 8]
-    assert grown[8, 10]
-    assert not grown[8, 8]
-    assert not grown[10, 7]
 
 
 def test_outside_difference_sees_only_untouched_pixels() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from osor_video.masks.shots import CutDetector
-from osor_video.masks.snap import snap
+from osor_video.masks.snap import cut_out, snap
 from osor_video.masks.track import hole, main_parts
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 from tests.world import World, jaccard, make_world, night, texture
@@ -50,6 +50,31 @@ def test_snap_with_too_few_sure_pixels_cuts_at_half() -> None:
     label[40:60, 50:70] = 0.8
     label[40:42, 50:52] = 0.95
     assert np.array_equal(snap(red_disc()[0], label), label > 0.5)
+
+
+def test_the_object_is_cut_out_of_a_box_around_it() -> None:
+    picture, mask = red_disc()
+    box = np.zeros_like(mask)
+    box[22:80, 30:92] = True
+    found = cut_out(picture, box)
+    assert jaccard(found, mask) > 0.98
+    assert not found[~box].any()
+
+
+def test_a_box_in_which_nothing_differs_is_taken_whole() -> None:
+    picture = np.full((96, 128, 3), 90, np.uint8)
+    box = np.zeros((96, 128), dtype=bool)
+    box[30:60, 40:80] = True
+    assert np.array_equal(cut_out(picture, box), box)
+
+
+def test_a_box_at_the_frames_edge_and_one_of_a_few_pixels() -> None:
+    picture, _ = red_disc()
+    corner, tiny = np.zeros((2, 96, 128), dtype=bool)
+    corner[:20, :20] = True
+    tiny[50:53, 60:63] = True
+    assert cut_out(picture, corner).any()
+    assert np.array_equal(cut_out(picture, tiny), tiny)
 
 
 def cuts(frames: list[Picture]) -> list[int]:

@@ -1,0 +1,20 @@
+"""Masks grown by a disc."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from osor_video.tensors import Mask
+
+
+def disc(radius_px: int) -> np.ndarray[tuple[int, int], np.dtype[Any]]:
+    """A structuring element, uint8, of ``2 radius_px + 1`` pixels each way."""
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1)))
+
+
+def dilate(mask: Mask, radius_px: int) -> Mask:
+    """``mask`` [H, W] and all pixels within ``radius_px`` of it."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc(radius_px)) > 0)
