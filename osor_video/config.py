@@ -71,8 +71,8 @@ class BackgroundConfig(_Stage):
     """Samples wanted for each hidden pixel before no further frame is asked."""
     max_frames: int = Field(default=6, ge=1)
     """Frames asked at most for one frame; cost grows with it."""
-    first_frames: int = Field(default=5, ge=1)
-    """Frames asked for the first guess at the start of a shot."""
+    first_frames: int = Field(default=4, ge=1)
+    """Frames asked for the first guess, which then guides the rest."""
     margin: float = Field(default=0.35, ge=0, le=2)
     """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found
     there."""

@@ -45,7 +45,10 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One finished removal. ``seconds`` are per stage; shares lie in [0, 1]; ``peak_memory_mb`` is the process's."""
+    """One finished removal. ``seconds`` are of work per stage, summed over the threads that work side by side.
+
+    Shares lie in [0, 1]; ``peak_memory_mb`` is the process's.
+    """
 
     source: str
     output: str

@@ -43,17 +43,17 @@ def rows(outcomes: Sequence[Outcome]) -> Rows:
 
 
 def stage_rows(reports: Sequence[tuple[str, RunReport]]) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows of each run's share of time by stage; what is in no stage is ``rest``."""
+    """Header and rows of each run's work by stage, as shares of all: stages run side by side, so they are no shares of the wall."""
     stages = list(dict.fromkeys(stage for _, report in reports for stage in report.seconds))
     body = []
     for name, report in reports:
-        shares = [report.seconds.get(stage, 0.0) / report.wall_s for stage in stages]
-        body.append([name, *(f"{share:.0%}" for share in shares), f"{max(0.0, 1 - sum(shares)):.0%}"])
-    return ("share of time", *stages, "rest"), body
+        total = sum(report.seconds.values())
+        body.append([name, *(f"{report.seconds.get(stage, 0.0) / total:.0%}" for stage in stages)])
+    return ("share of work", *stages), body
 
 
 def speed_rows(runs: Sequence[SpeedRun]) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows of the speed runs, milliseconds a frame by stage."""
+    """Header and rows of the speed runs, milliseconds of work a frame by stage."""
     stages = list(dict.fromkeys(stage for run in runs for stage in run.seconds))
     header = ("frames", "frames/s", *(f"{stage} ms" for stage in stages), "peak MiB")
     body = [

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from osor_video.apps.cli import app
 from osor_video.benchmark.baselines import telea, untouched
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs, true_frames
 from osor_video.benchmark.run import measure_all
@@ -84,8 +86,30 @@ def test_measuring_a_case_gives_a_table(folder: Path) -> None:
     assert text.splitlines()[0].startswith("| clip | method | PSNR hole dB |")
     assert len(text.splitlines()) == 5
     header, body = stage_rows([("square", ours.report)])
-    assert header[-1] == "rest"
+    assert header[0] == "share of work"
+    assert {"flow", "mask", "background", "remove"} <= set(header)
     assert sum(int(cell.rstrip("%")) for cell in body[0][1:]) == pytest.approx(100, abs=6)
+
+
+def test_the_command_prints_and_writes_its_table(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app,
+        [
+            *("bench", "--clips", str(folder), "--case", "square", "--flow", "dis"),
+            *("--model", str(folder / "model"), "--markdown", str(tmp_path / "table.md")),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    assert "Telea per frame" in done.output
+    written = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert written.startswith("| clip | method |")
+    assert "| share of work |" in written
+
+
+def test_the_command_names_an_unknown_case(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["bench", "--clips", str(folder), "--case", "circle"])
+    assert done.exit_code == 2
+    assert "There is no case 'circle', expected one of: square" in " ".join(done.output.split())
 
 
 def test_speed_table() -> None:
