@@ -1,4 +1,7 @@
-"""Making the compact model: ``python -m osor_video.training autoencoder|remover|export|validate CONFIG``."""
+"""Making the compact model: ``python -m osor_video.training autoencoder|remover|export|validate CONFIG``.
+
+``savp SHOT CLEAN OUT`` makes effect-aware masks of before/after pictures.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from osor_video.removal.model import bundled_model_path
 from osor_video.training.autoencoder import train_autoencoder
 from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config
 from osor_video.training.export import export_model
+from osor_video.training.folders import write_effect_masks
 from osor_video.training.remover import train_remover
 from osor_video.training.validate import validate_model, write_grids
 
@@ -33,12 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if arguments.task == "savp":
+        for path, share in write_effect_masks(arguments.shot, arguments.clean, arguments.out).items():
+            log.info("wrote %s: %.1f %% of the picture", path, 100 * share)
+        return
     if arguments.task == "autoencoder":
         train_autoencoder(load_config(arguments.config, AutoencoderConfig), arguments.photos, arguments.out)
         return
     config = load_config(arguments.config, RemoverConfig)
     if arguments.task == "remover":
-        train_remover(config, arguments.photos, arguments.cutouts, arguments.autoencoder, arguments.out)
+        sources = (arguments.photos, arguments.cutouts, arguments.autoencoder)
+        train_remover(config, *sources, arguments.out, arguments.plates)
     elif arguments.task == "export":
         export_model(config, arguments.photos, arguments.autoencoder, arguments.remover, arguments.model)
     else:
@@ -61,10 +70,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("config", type=Path, help="a YAML file of configs/train")
         for folder in folders:
             command.add_argument(f"--{folder}", type=Path, required=True)
+        if task == "remover":
+            command.add_argument("--plates", type=Path, help="plates of your own: shot/, background/, masks")
         if task in ("export", "validate"):
             command.add_argument("--model", type=Path, default=bundled_model_path(), help="the model folder")
         if task == "validate":
             command.add_argument("--pairs", type=int, default=96, help="held-out pairs to measure on")
+    savp = tasks.add_parser("savp", help="effect-aware masks of pictures with and without an object")
+    savp.add_argument("shot", type=Path, help="the picture with the object, or a folder of such pictures")
+    savp.add_argument("clean", type=Path, help="the same without it; in a folder under the same names")
+    savp.add_argument("out", type=Path, help="a PNG (for folders a folder), white = object and effects")
     return parser
 
 

@@ -77,6 +77,8 @@ class RemoverConfig(_Section):
     """Largest region of a photograph that is shrunk into one crop."""
     bad_mask_share: float = Field(default=0.5, ge=0, le=1)
     """How often a batch has incomplete masks (one kind a batch)."""
+    plates_share: float = Field(default=0.5, ge=0, le=1)
+    """How often a pair comes from the plates, where a folder of them is given (``--plates``)."""
     fill_weight: float = Field(default=4.0, ge=0)
     """Weight of the L1 between z0 and the clean latent."""
     outside_weight: float = Field(default=0.1, ge=0)

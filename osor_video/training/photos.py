@@ -35,22 +35,43 @@ def split_photos(photos: list[Path]) -> tuple[list[Path], list[Path]]:
 @lru_cache(maxsize=512)
 def read_photo(path: Path, short_side_px: int = WORKING_SHORT_SIDE_PX) -> Picture:
     """RGB uint8 [H, W, 3], shrunk (never enlarged) to ``short_side_px``; kept in memory."""
+    photo = read_picture(path)
+    scale = min(1.0, short_side_px / min(photo.shape[:2]))
+    size_wh = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    return np.asarray(cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def read_picture(path: Path) -> Picture:
+    """RGB uint8 [H, W, 3] at the file's own size; ConfigError when it is no picture."""
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise ConfigError(f"{path} cannot be read as a picture; remove it from the folder of photographs.")
-    scale = min(1.0, short_side_px / min(bgr.shape[:2]))
-    size_wh = (round(bgr.shape[1] * scale), round(bgr.shape[0] * scale))
-    small = cv2.resize(bgr, size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
+        raise ConfigError(f"{path} cannot be read as a picture; give a JPEG or PNG file in its place.")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def square_region(
+    size_hw: tuple[int, int],
+    side_px: int,
+    widest_px: int,
+    random: np.random.Generator,
+    *,
+    around: tuple[int, int] | None = None,
+) -> tuple[slice, slice]:
+    """(rows, columns) of a random square of ``side_px`` to ``widest_px`` that fits; ``around`` (y, x) lies in it."""
+    limit = min(*size_hw, max(widest_px, side_px))
+    region = int(random.integers(min(side_px, limit), limit + 1))
+    starts = []
+    for axis, length in enumerate(size_hw):
+        first, last = 0, length - region
+        if around is not None:
+            first, last = max(first, around[axis] - region + 1), min(last, around[axis])
+        starts.append(int(random.integers(first, last + 1)))
+    return slice(starts[0], starts[0] + region), slice(starts[1], starts[1] + region)
 
 
 def random_crop(photo: Picture, side_px: int, widest_px: int, random: np.random.Generator) -> Picture:
     """A square of ``side_px`` to ``widest_px`` pixels, shrunk to ``side_px``, mirrored half of the time."""
-    limit = min(*photo.shape[:2], max(widest_px, side_px))
-    region = int(random.integers(min(side_px, limit), limit + 1))
-    top = int(random.integers(photo.shape[0] - region + 1))
-    left = int(random.integers(photo.shape[1] - region + 1))
-    crop = photo[top : top + region, left : left + region]
+    crop = photo[square_region((photo.shape[0], photo.shape[1]), side_px, widest_px, random)]
     if random.random() < 0.5:
         crop = crop[:, ::-1]
     small = cv2.resize(np.ascontiguousarray(crop), (side_px, side_px), interpolation=cv2.INTER_AREA)

@@ -20,9 +20,10 @@ from osor_video.removal.step import add_noise, latent_mask, predict_x0
 from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.config import RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
+from osor_video.training.folders import Plates, open_plates, random_plate_crop
 from osor_video.training.loop import TrainingRun, load_averaged
 from osor_video.training.losses import alpha_bce, alpha_dice, masked_l1
-from osor_video.training.pairs import make_pair
+from osor_video.training.pairs import Pair, make_pair
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 
 STRIDE = 8
@@ -34,9 +35,15 @@ class PairBatches(Dataset[Batch]):
     """The batch of each step: a function of the seed and the step number alone."""
 
     def __init__(
-        self, photos: list[Path], cutouts: list[Cutout], config: RemoverConfig, steps: range
+        self,
+        photos: list[Path],
+        cutouts: list[Cutout],
+        config: RemoverConfig,
+        steps: range,
+        plates: Plates | None = None,
     ) -> None:
         self.photos, self.cutouts, self.config, self.steps = photos, cutouts, config, steps
+        self.plates = plates
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -46,10 +53,7 @@ class PairBatches(Dataset[Batch]):
         config, step = self.config, self.steps[index]
         random = np.random.default_rng([config.loop.seed, step])
         kind = choose_kind(random) if random.random() < config.bad_mask_share else None
-        pairs = [
-            make_pair(self.photos, self.cutouts, config.crop_px, config.widest_crop_px, random)
-            for _ in range(config.loop.batch)
-        ]
+        pairs = [self._pair(random) for _ in range(config.loop.batch)]
         masks = [pair.mask if kind is None else spoil_mask(pair.mask, kind, random) for pair in pairs]
         return (
             _pictures([pair.shot for pair in pairs]),
@@ -57,6 +61,14 @@ class PairBatches(Dataset[Batch]):
             torch.from_numpy(np.stack(masks))[:, None].float(),
             torch.from_numpy(np.stack([pair.effect_mask for pair in pairs]))[:, None].float(),
         )
+
+    def _pair(self, random: np.random.Generator) -> Pair:
+        """A crop of a plate with ``plates_share``, else a pair made of a photograph and cut-outs."""
+        sizes = (self.config.crop_px, self.config.widest_crop_px)
+        # Without plates nothing is drawn for them: a seed keeps its batches.
+        if self.plates is not None and random.random() < self.config.plates_share:
+            return random_plate_crop(self.plates[int(random.integers(len(self.plates)))], *sizes, random)
+        return make_pair(self.photos, self.cutouts, *sizes, random)
 
 
 def _pictures(pictures: list[Any]) -> Tensor:
@@ -118,12 +130,18 @@ def load_autoencoder(config: RemoverConfig, folder: Path) -> PatchAutoencoder:
 
 
 def train_remover(
-    config: RemoverConfig, photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, out: Path
+    config: RemoverConfig,
+    photos_folder: Path,
+    cutouts_folder: Path,
+    autoencoder_run: Path,
+    out: Path,
+    plates_folder: Path | None = None,
 ) -> nn.Module:
-    """Train (or go on training) in ``out``; returns the averaged UNet."""
+    """Train (or go on training) in ``out``, on one's own plates too; returns the averaged UNet."""
     torch.set_num_threads(config.loop.threads)
     photos, _ = split_photos(list_photos(photos_folder))
     cutouts, _ = load_cutouts(cutouts_folder)
+    plates = open_plates(plates_folder) if plates_folder else None
     autoencoder = load_autoencoder(config, autoencoder_run)
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
     latent_scale = measure_latent_scale(autoencoder, photos)
@@ -133,7 +151,8 @@ def train_remover(
     unet = build_unet(config.architecture).to(device, memory_format=torch.channels_last)
     run = TrainingRun(unet, config.loop, out)
     run.resume()
-    batches = _batches(PairBatches(photos, cutouts, config, range(run.step, config.loop.steps)), config)
+    steps = range(run.step, config.loop.steps)
+    batches = _batches(PairBatches(photos, cutouts, config, steps, plates), config)
 
     def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)

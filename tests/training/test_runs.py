@@ -21,6 +21,7 @@ from osor_video.training.photos import list_photos
 from osor_video.training.principal import principal_components
 from osor_video.training.remover import train_remover
 from tests.tiny import TINY
+from tests.training.plates import write_plates
 
 
 def loop(steps: int, **options: Any) -> LoopConfig:
@@ -86,6 +87,26 @@ def test_a_resumed_remover_run_equals_an_uninterrupted_one(
     whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
     assert equal_states(whole["module"], parts["module"])
     assert not equal_states(whole["module"], whole["averaged"])
+
+
+def test_plates_of_ones_own_take_part_in_a_run(
+    photos_folder: Path,
+    cutouts_folder: Path,
+    autoencoder_run: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = tmp_path / "remover.yaml"
+    config.write_text(remover_config(1).model_dump_json())
+    plates = write_plates(tmp_path / "plates")
+    command = ["remover", str(config), f"--photos={photos_folder}", f"--cutouts={cutouts_folder}"]
+    command.append(f"--autoencoder={autoencoder_run}")
+    assert main([*command, f"--out={tmp_path / 'without'}"]) == 0
+    assert main([*command, f"--out={tmp_path / 'with'}", f"--plates={plates}"]) == 0
+    without, with_plates = checkpoint(tmp_path / "without"), checkpoint(tmp_path / "with")
+    assert not equal_states(without["module"], with_plates["module"])
+    assert main([*command, f"--out={tmp_path / 'none'}", f"--plates={tmp_path / 'nowhere'}"]) == 2
+    assert "nowhere/shot is no folder" in caplog.text
 
 
 def test_the_log_forgets_rows_after_the_checkpoint(
