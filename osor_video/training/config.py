@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, PredictionType
@@ -79,6 +79,8 @@ class RemoverConfig(_Section):
     """How often a batch has incomplete masks (one kind a batch)."""
     plates_share: float = Field(default=0.5, ge=0, le=1)
     """How often a pair comes from the plates, where a folder of them is given (``--plates``)."""
+    phase: Literal[1, 2] = 2
+    """1: the mask decides where z0 counts, and alpha is not trained; 2: alpha decides, and is."""
     fill_weight: float = Field(default=4.0, ge=0)
     """Weight of the L1 between z0 and the clean latent."""
     outside_weight: float = Field(default=0.1, ge=0)
@@ -87,8 +89,33 @@ class RemoverConfig(_Section):
     """Weight of alpha's cross entropy."""
     dice_weight: float = Field(default=2.0, ge=0)
     """Weight of alpha's Dice loss."""
+    perceptual_weight: float = Field(default=0.0, ge=0)
+    """Weight of the feature distance between the decoded fill and the decoded clean picture."""
+    adversarial_weight: float = Field(default=0.0, ge=0)
+    """Weight of the loss of being told from an untouched picture; above 0 a discriminator is trained too."""
+    r1_weight: float = Field(default=0.0, ge=0)
+    """Weight of the discriminator's slope penalty."""
+    discriminator_rate: float = Field(default=2e-4, gt=0)
+    """Peak learning rate of the discriminator, on the schedule of the loop."""
+    backbone: str = "efficientnet-lite0"
+    """Feature network of these losses: the packaged one, or a name of timm's with ``backbone_weights``."""
+    backbone_weights: Path | None = None
+    """File of the weights of timm's network."""
     workers: int = Field(default=1, ge=0)
     """Processes that make pairs; 0 makes them in the training process."""
+
+    @property
+    def judges_pictures(self) -> bool:
+        """Whether any loss looks at decoded pictures; otherwise all of them look at latents."""
+        return self.perceptual_weight > 0 or self.adversarial_weight > 0
+
+    @model_validator(mode="after")
+    def _penalty_has_its_discriminator(self) -> Self:
+        if self.r1_weight > 0 and self.adversarial_weight == 0:
+            raise ValueError(
+                "r1_weight is the discriminator's; set adversarial_weight above 0 or leave it out."
+            )
+        return self
 
 
 def load_config(path: Path, kind: type[T]) -> T:

@@ -50,6 +50,18 @@ def export_model(
             "unet_batch": config.loop.batch,
             "unet_parameters": sum(parameter.numel() for parameter in unet.parameters()),
             "hardware": f"{config.loop.device}, {config.loop.threads} thread(s), {platform.machine()}",
+            **_picture_losses(config),
         },
     )
     return save_model(folder, record, autoencoder, unet, torch.float16)
+
+
+def _picture_losses(config: RemoverConfig) -> dict[str, str | int | float]:
+    """What judged decoded pictures, for the record; nothing where only latents were compared."""
+    if not config.judges_pictures:
+        return {}
+    return {
+        "feature_network": config.backbone,
+        "perceptual_weight": config.perceptual_weight,
+        "adversarial_weight": config.adversarial_weight,
+    }

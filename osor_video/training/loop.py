@@ -12,7 +12,9 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +28,12 @@ CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
 LOG_EVERY_STEPS = 20
 FINAL_RATE = 0.05
+BETAS = (0.9, 0.99)
+DISCRIMINATOR_BETAS = (0.0, 0.99)
+"""No momentum: what it has to tell apart moves with every step (StyleGAN2's choice)."""
 
 StepLoss = Callable[[nn.Module, int], tuple[Tensor, dict[str, float]]]
-"""(module, step) -> (loss to descend, figures to log)."""
+"""(module, step) -> (loss to descend, figures to log); a discriminator's own loss is a summand of it."""
 
 
 def rate_factor(step: int, loop: LoopConfig) -> float:
@@ -51,16 +56,55 @@ def load_averaged(network: nn.Module, folder: Path) -> dict[str, float]:
     return {"steps": int(state["step"]), "hours": round(float(state["seconds"]) / 3600, 2)}
 
 
-class TrainingRun:
-    """A module under optimisation with everything that a checkpoint has to hold."""
+@dataclass(frozen=True)
+class Trained:
+    """A module with its optimiser and its peak learning rate."""
 
-    def __init__(self, module: nn.Module, loop: LoopConfig, folder: Path) -> None:
+    module: nn.Module
+    optimiser: torch.optim.Optimizer
+    rate: float
+
+    @classmethod
+    def start(cls, module: nn.Module, rate: float, betas: tuple[float, float]) -> Self:
+        """AdamW over the parameters that take a gradient."""
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        return cls(module, torch.optim.AdamW(trained, lr=rate, betas=betas, weight_decay=1e-4), rate)
+
+    def descend(self, factor: float) -> None:
+        """One step along the gradients, clipped to length 1, at ``factor`` times the peak rate."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * factor
+        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimiser.step()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has to hold."""
+        return {"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from ``state()`` of a checkpoint."""
+        self.module.load_state_dict(state["module"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+class TrainingRun:
+    """A module under optimisation, and perhaps its discriminator, with everything that a checkpoint has to hold."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loop: LoopConfig,
+        folder: Path,
+        *,
+        discriminator: nn.Module | None = None,
+        discriminator_rate: float = 0.0,
+    ) -> None:
         self.module, self.loop, self.folder = module, loop, folder
         self.averaged = copy.deepcopy(module).requires_grad_(False)
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            trained, lr=loop.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
-        )
+        self._main = Trained.start(module, loop.learning_rate, BETAS)
+        self._discriminator: Trained | None = None
+        if discriminator is not None:
+            self._discriminator = Trained.start(discriminator, discriminator_rate, DISCRIMINATOR_BETAS)
         self.step = 0
         self.seconds = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,9 +115,11 @@ class TrainingRun:
         if not path.exists():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        self.module.load_state_dict(state["module"])
+        self._main.load(state)
         self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        # A run may get its discriminator late: a checkpoint from before holds none, and a fresh one starts.
+        if self._discriminator is not None and "discriminator" in state:
+            self._discriminator.load(state["discriminator"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self._forget_rows_after(self.step)
         log.info("resumed %s at step %d", self.folder, self.step)
@@ -81,12 +127,13 @@ class TrainingRun:
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
         state = {
-            "module": self.module.state_dict(),
+            **self._main.state(),
             "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
         }
+        if self._discriminator is not None:
+            state["discriminator"] = self._discriminator.state()
         part = self.folder / (CHECKPOINT + ".part")
         torch.save(state, part)
         part.replace(self.folder / CHECKPOINT)
@@ -104,13 +151,13 @@ class TrainingRun:
         self.save()
 
     def _take_step(self, step_loss: StepLoss) -> dict[str, float]:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.loop.learning_rate * rate_factor(self.step, self.loop)
         loss, figures = step_loss(self.module, self.step)
-        self.optimiser.zero_grad(set_to_none=True)
+        sides = [side for side in (self._main, self._discriminator) if side is not None]
+        for side in sides:
+            side.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
-        self.optimiser.step()
+        for side in sides:
+            side.descend(rate_factor(self.step, self.loop))
         self.step += 1
         self._average()
         return {"loss": float(loss.detach()), **figures}
@@ -128,12 +175,9 @@ class TrainingRun:
             **{k: round(v, 5) for k, v in figures.items()},
         }
         path = self.folder / LOG
-        is_new = not path.exists()
+        columns = _open_log(path, list(row))
         with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.DictWriter(file, columns).writerow(row)
         log.info("%s", row)
 
     def _forget_rows_after(self, step: int) -> None:
@@ -143,3 +187,19 @@ class TrainingRun:
         header, *rows = path.read_text(encoding="utf-8").splitlines()
         kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
         path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+
+
+def _open_log(path: Path, names: list[str]) -> list[str]:
+    """The columns of a log, ``names`` among them: a run that goes on with another loss gets new ones."""
+    known, rows = [], []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows, known = list(reader), list(reader.fieldnames or [])
+    columns = list(dict.fromkeys([*known, *names]))
+    if columns != known:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+    return columns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,6 +36,30 @@ def alpha_dice(alpha_logit: Tensor, target: Tensor) -> Tensor:
     overlap = (alpha * target).sum(dim=(1, 2, 3))
     size = alpha.sum(dim=(1, 2, 3)) + target.sum(dim=(1, 2, 3))
     return (1 - (2 * overlap + 1) / (size + 1)).mean()
+
+
+def perceptual_distance(
+    maps: Sequence[Tensor], target_maps: Sequence[Tensor], weight: Tensor | None = None
+) -> Tensor:
+    """sum_i mean_yx |u_i - v_i|^2 of feature maps with channels of unit length (LPIPS, Zhang et al. 2018, eq. 1).
+
+    Every channel counts alike: LPIPS' learned channel weights belong to other networks. ``weight`` [B, 1, H, W] is
+    averaged over the area of each cell and makes the mean a weighted one, sum w d / sum w.
+    """
+    total = maps[0].new_zeros(())
+    for stage, target in zip(maps, target_maps, strict=True):
+        squared = (_unit_channels(stage) - _unit_channels(target)).square().sum(dim=1, keepdim=True)
+        if weight is None:
+            total = total + squared.mean()
+        else:
+            share = F.adaptive_avg_pool2d(weight, squared.shape[-2:])
+            total = total + (share * squared).sum() / share.sum().clamp(min=1e-6)
+    return total
+
+
+def _unit_channels(stage: Tensor) -> Tensor:
+    # Not F.normalize, whose slope at a cell of zeros (they exist behind a ReLU) is a million million.
+    return stage * (stage.square().sum(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 def psnr_db(picture: Tensor, target: Tensor, weight: Tensor | None = None) -> float:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
-from osor_video.removal.step import add_noise, latent_mask, predict_x0
+from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
 from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.config import RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
@@ -25,6 +25,7 @@ from osor_video.training.loop import TrainingRun, load_averaged
 from osor_video.training.losses import alpha_bce, alpha_dice, masked_l1
 from osor_video.training.pairs import Pair, make_pair
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
+from osor_video.training.picture_loss import PictureLoss, build_picture_loss
 
 STRIDE = 8
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -97,28 +98,63 @@ class RemovalLoss:
     latent_scale: float
     abar: float
     config: RemoverConfig
+    pictures: PictureLoss | None = None
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """[B, 3, S, S] in [0, 1] -> scaled latents."""
         return self.autoencoder.encode(pictures * 2 - 1) * self.latent_scale
 
+    def decode(self, z: Tensor) -> Tensor:
+        """Scaled latents -> [B, 3, S, S], about in [0, 1]; unclamped, so that a gradient passes everywhere."""
+        return self.autoencoder.decode(z / self.latent_scale) * 0.5 + 0.5
+
     def __call__(self, unet: Any, batch: Batch, eps: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """f L1(z0, z_clean) weighted to object and effects + b BCE(alpha) + d Dice(alpha)."""
+        """f L1(z0, z_clean) weighted to object and effects + b BCE(alpha) + d Dice(alpha) + the picture's losses.
+
+        Phase 1 leaves the two losses of alpha out, and only logs them.
+        """
         shot, clean, mask, effect_mask = batch
         z, z_clean = self.encode(shot), self.encode(clean)
         target = F.avg_pool2d(effect_mask, STRIDE)
+        masked = latent_mask(mask, STRIDE)
         z_t = add_noise(z, eps, self.abar)
-        inputs = torch.cat([z_t, latent_mask(mask, STRIDE), z], dim=1)
+        inputs = torch.cat([z_t, masked, z], dim=1)
         out = unet(inputs.contiguous(memory_format=torch.channels_last), self.config.timestep).sample
-        z0 = predict_x0(z_t, out[:, :-1], self.abar, self.config.prediction_type)
+        z0, alpha_logit = predict_x0(z_t, out[:, :-1], self.abar, self.config.prediction_type), out[:, -1:]
         weight = (target > 0).float().clamp(min=self.config.outside_weight)
         fill = masked_l1(z0, z_clean, weight)
-        bce, dice = alpha_bce(out[:, -1:], target), alpha_dice(out[:, -1:], target)
-        loss = self.config.fill_weight * fill + self.config.bce_weight * bce + self.config.dice_weight * dice
-        return loss, {
-            name: float(value.detach()) for name, value in (("fill", fill), ("bce", bce), ("dice", dice))
-        }
+        bce, dice = alpha_bce(alpha_logit, target), alpha_dice(alpha_logit, target)
+        loss = self.config.fill_weight * fill
+        if self.config.phase == 2:
+            loss = loss + self.config.bce_weight * bce + self.config.dice_weight * dice
+        parts = (("fill", fill), ("bce", bce), ("dice", dice))
+        figures = {name: float(value.detach()) for name, value in parts}
+        if self.pictures is not None:
+            fused, made = self._fuse(z0, z, alpha_logit, masked, target)
+            seen, more = self._look(self.pictures, fused, z_clean, made)
+            loss, figures = loss + seen, figures | more
+        return loss, figures
+
+    def _fuse(
+        self, z0: Tensor, z: Tensor, alpha_logit: Tensor, masked: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The latent that is decoded, and the cells [B, 1, h, w] in which it has to be the network's.
+
+        Phase 1 takes z0 in the masked cells, whatever the mask leaves out; phase 2 blends by alpha and asks for
+        object and effects.
+        """
+        if self.config.phase == 1:
+            return torch.where(masked > 0, z0, z), masked
+        return blend(z0, z, alpha_logit), (target > 0).float()
+
+    def _look(
+        self, pictures: PictureLoss, fused: Tensor, z_clean: Tensor, cells: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        # The clean picture is decoded too: the fill answers for itself and not for the autoencoder.
+        with torch.no_grad():
+            real = self.decode(z_clean)
+        return pictures(self.decode(fused), real, F.interpolate(cells, scale_factor=STRIDE, mode="nearest"))
 
 
 def load_autoencoder(config: RemoverConfig, folder: Path) -> PatchAutoencoder:
@@ -146,10 +182,17 @@ def train_remover(
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
     latent_scale = measure_latent_scale(autoencoder, photos)
     device = torch.device(config.loop.device)
-    objective = RemovalLoss(autoencoder.to(device), latent_scale, abar, config)
     torch.manual_seed(config.loop.seed)
     unet = build_unet(config.architecture).to(device, memory_format=torch.channels_last)
-    run = TrainingRun(unet, config.loop, out)
+    pictures = build_picture_loss(config)
+    objective = RemovalLoss(autoencoder.to(device), latent_scale, abar, config, pictures)
+    run = TrainingRun(
+        unet,
+        config.loop,
+        out,
+        discriminator=pictures.heads if pictures else None,
+        discriminator_rate=config.discriminator_rate,
+    )
     run.resume()
     steps = range(run.step, config.loop.steps)
     batches = _batches(PairBatches(photos, cutouts, config, steps, plates), config)

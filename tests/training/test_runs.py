@@ -1,10 +1,11 @@
 """Three steps of both trainers at tiny size: resume is exact, and two runs become a model folder."""
 
+import csv
 import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from osor_video.training.remover import train_remover
 from tests.tiny import TINY
 from tests.training.plates import write_plates
 
+CONFIGS = Path(__file__).parents[2] / "configs/train"
+
 
 def loop(steps: int, **options: Any) -> LoopConfig:
     return LoopConfig(steps=steps, batch=2, warmup_steps=2, checkpoint_steps=2, **options)
@@ -38,6 +41,12 @@ def remover_config(steps: int = 3, **options: Any) -> RemoverConfig:
     return RemoverConfig(
         architecture=TINY, loop=loop(steps, **options), crop_px=64, widest_crop_px=128, workers=0
     )
+
+
+def contested_config(steps: int = 3, phase: Literal[1, 2] = 2, **options: Any) -> RemoverConfig:
+    """All losses on, at the weights of the GPU run."""
+    changes = {"phase": phase, "perceptual_weight": 5.0, "adversarial_weight": 0.3, "r1_weight": 6e4}
+    return RemoverConfig.model_validate(remover_config(steps, **options).model_dump() | changes)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +118,65 @@ def test_plates_of_ones_own_take_part_in_a_run(
     assert "nowhere/shot is no folder" in caplog.text
 
 
+def test_a_resumed_contest_equals_an_uninterrupted_one(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    def train(config: RemoverConfig, folder: Path) -> None:
+        train_remover(config, photos_folder, cutouts_folder, autoencoder_run, folder)
+
+    train(contested_config(), tmp_path / "whole")
+    stop_and_go_on(train, contested_config, tmp_path / "parts")
+    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert equal_states(whole["module"], parts["module"])
+    assert equal_states(whole["discriminator"]["module"], parts["discriminator"]["module"])
+    moments, others = (state["discriminator"]["optimiser"]["state"] for state in (whole, parts))
+    assert all(equal_states(moments[index], others[index]) for index in moments)
+    assert moments[0]["step"] == 3
+
+
+def log_rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / LOG).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_a_run_with_all_losses_adds_up(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path, phase: Literal[1, 2]
+) -> None:
+    sources = (photos_folder, cutouts_folder, autoencoder_run)
+    train_remover(contested_config(phase=phase), *sources, tmp_path)
+    figures = {name: float(value) for name, value in log_rows(tmp_path)[-1].items()}
+    assert figures["step"] == 3
+    alpha = figures["bce"] + 2 * figures["dice"] if phase == 2 else 0.0
+    contest = 0.3 * figures["generator"] + figures["discriminator"] + figures["r1"]
+    expected = 4 * figures["fill"] + alpha + 5 * figures["perceptual"] + contest
+    assert figures["loss"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_without_them_the_loss_is_what_it_was(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    train_remover(remover_config(1), photos_folder, cutouts_folder, autoencoder_run, tmp_path)
+    row = log_rows(tmp_path)[-1]
+    assert list(row) == ["step", "seconds", "loss", "fill", "bce", "dice"]
+    expected = 4 * float(row["fill"]) + float(row["bce"]) + 2 * float(row["dice"])
+    assert float(row["loss"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_contest_may_begin_on_a_checkpoint_without_one(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    sources = (photos_folder, cutouts_folder, autoencoder_run)
+    train_remover(remover_config(1), *sources, tmp_path)
+    assert "discriminator" not in checkpoint(tmp_path)
+    train_remover(contested_config(2), *sources, tmp_path)
+    assert checkpoint(tmp_path)["step"] == 2
+    assert checkpoint(tmp_path)["discriminator"]["optimiser"]["state"][0]["step"] == 1
+    before, after = log_rows(tmp_path)
+    assert before["r1"] == ""
+    assert float(after["r1"]) > 0
+
+
 def test_the_log_forgets_rows_after_the_checkpoint(
     photos_folder: Path, autoencoder_run: Path, tmp_path: Path
 ) -> None:
@@ -167,7 +235,7 @@ def test_runs_become_a_model_folder_with_figures(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = tmp_path / "remover.yaml"
-    config.write_text(remover_config().model_dump_json())
+    config.write_text(contested_config().model_dump_json())
     photos, cutouts = f"--photos={photos_folder}", f"--cutouts={cutouts_folder}"
     encoder, remover = f"--autoencoder={autoencoder_run}", tmp_path / "remover"
     model = tmp_path / "model"
@@ -187,6 +255,7 @@ def test_runs_become_a_model_folder_with_figures(
     assert (tmp_path / "grid_1.png").exists()
     record = OsorModel.from_folder(model).record
     assert record.made["unet_steps"] == 3
+    assert record.made["feature_network"] == "efficientnet-lite0"
     assert record.validation["autoencoder_psnr_db"] > 15
     assert {"hole_psnr_db", "hole_psnr_telea_db", "alpha_iou"} <= record.validation.keys()
     assert json.loads((model / "vae/config.json").read_text())["_class_name"] == "PatchAutoencoder"
@@ -197,7 +266,12 @@ def test_an_unfinished_run_is_refused(autoencoder_run: Path, tmp_path: Path) -> 
         load_averaged(torch.nn.Identity(), tmp_path)
 
 
-@pytest.mark.parametrize("text", ["colour: blue", "loop: [", "loop: {steps: 0}"])
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("remover*.yaml")), ids=lambda path: str(path.stem))
+def test_the_configurations_of_the_repository_are_right(path: Path) -> None:
+    assert load_config(path, RemoverConfig).judges_pictures == (path.stem == "remover_gpu")
+
+
+@pytest.mark.parametrize("text", ["colour: blue", "loop: [", "loop: {steps: 0}", "r1_weight: 1"])
 def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, photos_folder: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
