@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, bench, strip.
+"""The command ``osor-video``: remove, masks, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -183,6 +183,34 @@ def bench(
             benchmark.measure_lengths(cases[0], values, markdown)
         else:
             benchmark.measure_quality(cases, values, preset, markdown)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A YAML file such as configs/train/remover.yaml.")
+    ],
+    *,
+    photos: Annotated[Path, typer.Option("--photos", help="Folder of photographs, the backgrounds.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; one begun there goes on.")],
+    cutouts: Annotated[
+        Path | None, typer.Option("--cutouts", help="Folder of labelled photographs, the objects.")
+    ] = None,
+    autoencoder: Annotated[
+        Path | None, typer.Option("--autoencoder", help="Folder of the autoencoder's run.")
+    ] = None,
+    plates: Annotated[
+        Path | None, typer.Option("--plates", help="Plates of your own: shot/, background/, mask/.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train one part of a compact model: the autoencoder, then the remover."""
+    with spoken_errors():
+        from osor_video.apps import training  # noqa: PLC0415  (loads torch)
+
+        told = training.train(config, training.Folders(photos, output, cutouts, autoencoder, plates), quiet)
+        if not quiet:
+            typer.echo(told)
 
 
 @app.command()

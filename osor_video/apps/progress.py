@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 STAGES = {"track": "follow the object", "remove": "remove it"}
+UNITS = {"train": "steps"}
 
 
 class ProgressBar:
@@ -29,7 +30,9 @@ class ProgressBar:
             self._tasks[stage] = self._bars.add_task(STAGES.get(stage, stage), total=total, rate="")
         task = self._tasks[stage]
         speed = self._bars.tasks[task].finished_speed or self._bars.tasks[task].speed
-        self._bars.update(task, completed=done, rate=f"{speed:.1f} frames/s" if speed else "")
+        self._bars.update(
+            task, completed=done, rate=f"{speed:.1f} {UNITS.get(stage, 'frames')}/s" if speed else ""
+        )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder
+from osor_video.report import Progress, silent
 from osor_video.tensors import Picture
 from osor_video.training.config import AutoencoderConfig
 from osor_video.training.loop import TrainingRun
@@ -56,7 +57,9 @@ def first_autoencoder(config: AutoencoderConfig, photos: list[Path]) -> PatchAut
     return network
 
 
-def train_autoencoder(config: AutoencoderConfig, photos_folder: Path, out: Path) -> nn.Module:
+def train_autoencoder(
+    config: AutoencoderConfig, photos_folder: Path, out: Path, progress: Progress = silent
+) -> nn.Module:
     """Train (or go on training) in ``out``; returns the averaged autoencoder."""
     torch.set_num_threads(config.loop.threads)
     photos, _ = split_photos(list_photos(photos_folder))
@@ -67,5 +70,5 @@ def train_autoencoder(config: AutoencoderConfig, photos_folder: Path, out: Path)
         pictures = sample_crops(photos, config, step).to(config.loop.device)
         return reconstruction_loss(module, pictures, config.gradient_weight)
 
-    run.run(step_loss)
+    run.run(step_loss, progress)
     return run.averaged

@@ -12,6 +12,8 @@ from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, PredictionType
 
 T = TypeVar("T", bound=BaseModel)
+Kind = Literal["autoencoder", "remover"]
+KINDS: dict[str, Kind] = {"autoencoder": "autoencoder", "remover": "remover"}
 
 
 class _Section(BaseModel):
@@ -46,6 +48,8 @@ class LoopConfig(_Section):
 class AutoencoderConfig(_Section):
     """Training of the autoencoder."""
 
+    kind: Literal["autoencoder"] = "autoencoder"
+    """What is trained; ``osor-video train`` goes by it."""
     architecture: Architecture = Architecture()
     loop: LoopConfig = LoopConfig()
     crop_px: int = Field(default=128, ge=32, multiple_of=8)
@@ -64,6 +68,8 @@ class AutoencoderConfig(_Section):
 class RemoverConfig(_Section):
     """Training of the one-step UNet on pairs made on the fly."""
 
+    kind: Literal["remover"] = "remover"
+    """What is trained; ``osor-video train`` goes by it."""
     architecture: Architecture = Architecture()
     loop: LoopConfig = LoopConfig()
     timestep: int = Field(default=400, ge=0, lt=1000)
@@ -116,6 +122,18 @@ class RemoverConfig(_Section):
                 "r1_weight is the discriminator's; set adversarial_weight above 0 or leave it out."
             )
         return self
+
+
+def read_kind(path: Path) -> Kind:
+    """What a configuration trains; ConfigError where the file cannot be read or does not say."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"Cannot read the training configuration {path}: {error}") from error
+    kind = str(values.get("kind")) if isinstance(values, dict) else "nothing"
+    if kind not in KINDS:
+        raise ConfigError(f"{path} says kind: {kind}, expected kind: autoencoder or kind: remover.")
+    return KINDS[kind]
 
 
 def load_config(path: Path, kind: type[T]) -> T:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from osor_video.errors import ConfigError
+from osor_video.report import Progress, silent
 from osor_video.training.config import LoopConfig
 
 log = logging.getLogger(__name__)
@@ -138,11 +139,12 @@ class TrainingRun:
         torch.save(state, part)
         part.replace(self.folder / CHECKPOINT)
 
-    def run(self, step_loss: StepLoss) -> None:
+    def run(self, step_loss: StepLoss, progress: Progress = silent) -> None:
         """Take steps until the schedule or the wall time is over; always ends with a checkpoint."""
         start, seconds_before = time.monotonic(), self.seconds
         while self.step < self.loop.steps and self.seconds - seconds_before < 60 * self.loop.minutes:
             figures = self._take_step(step_loss)
+            progress("train", self.step, self.loop.steps)
             self.seconds = seconds_before + time.monotonic() - start
             if self.step % LOG_EVERY_STEPS == 0 or self.step == self.loop.steps:
                 self._write_row(figures)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
 from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
+from osor_video.report import Progress, silent
 from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.config import RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
@@ -172,6 +173,7 @@ def train_remover(
     autoencoder_run: Path,
     out: Path,
     plates_folder: Path | None = None,
+    progress: Progress = silent,
 ) -> nn.Module:
     """Train (or go on training) in ``out``, on one's own plates too; returns the averaged UNet."""
     torch.set_num_threads(config.loop.threads)
@@ -205,7 +207,7 @@ def train_remover(
         eps = torch.randn(shape, generator=generator).to(device)
         return objective(module, (shot, clean, mask, effect_mask), eps)
 
-    run.run(step_loss)
+    run.run(step_loss, progress)
     return run.averaged
 
 

@@ -9,13 +9,15 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from osor_video.apps.cli import app
 from osor_video.errors import ConfigError
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import OsorModel
 from osor_video.training.__main__ import main
 from osor_video.training.autoencoder import first_autoencoder, sample_crops, train_autoencoder
-from osor_video.training.config import AutoencoderConfig, LoopConfig, RemoverConfig, load_config
+from osor_video.training.config import AutoencoderConfig, LoopConfig, RemoverConfig, load_config, read_kind
 from osor_video.training.loop import CHECKPOINT, LOG, load_averaged, rate_factor
 from osor_video.training.losses import psnr_db
 from osor_video.training.photos import list_photos
@@ -278,3 +280,55 @@ def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, photos_folder
     with pytest.raises(ConfigError, match=r"wrong\.yaml"):
         load_config(path, RemoverConfig)
     assert main(["autoencoder", str(path), f"--photos={photos_folder}", f"--out={tmp_path}"]) == 2
+
+
+def command(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["train", *map(str, arguments)])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def test_the_command_trains_what_the_configuration_says(
+    photos_folder: Path, cutouts_folder: Path, tmp_path: Path
+) -> None:
+    files = {"autoencoder": autoencoder_config(2), "remover": remover_config(2)}
+    for kind, config in files.items():
+        (tmp_path / f"{kind}.yaml").write_text(config.model_dump_json())
+    first, second = tmp_path / "ae", tmp_path / "un"
+    code, said = command(tmp_path / "autoencoder.yaml", "--photos", photos_folder, "-o", first)
+    assert (code, checkpoint(first)["step"]) == (0, 2)
+    assert said.startswith("autoencoder: checkpoint and log in")
+    sources = ("--photos", photos_folder, "--cutouts", cutouts_folder)
+    code, said = command(tmp_path / "remover.yaml", *sources, "-o", second)
+    assert (code, second.exists()) == (2, False)
+    assert "The training of the remover needs --autoencoder: the run of the autoencoder." in said
+    code, _ = command(tmp_path / "remover.yaml", *sources, "--autoencoder", first, "-o", second)
+    assert (code, checkpoint(second)["step"]) == (0, 2)
+
+
+def test_a_configuration_that_trains_nothing_known_is_refused(tmp_path: Path, photos_folder: Path) -> None:
+    config = tmp_path / "other.yaml"
+    for text, sentence in (
+        ("kind: flow", "says kind: flow, expected"),
+        ("loop: {}", "says kind: None"),
+        ("", "nothing"),
+    ):
+        config.write_text(text)
+        code, said = command(config, "--photos", photos_folder, "-o", tmp_path / "run")
+        assert code == 2
+        assert sentence in said
+    assert command(tmp_path / "none.yaml", "--photos", photos_folder, "-o", tmp_path / "run")[0] == 2
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_training_configuration_says_what_it_trains(path: Path) -> None:
+    if read_kind(path) == "autoencoder":
+        load_config(path, AutoencoderConfig)
+    else:
+        load_config(path, RemoverConfig)
+
+
+def test_the_steps_are_told_as_they_are_taken(photos_folder: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    train_autoencoder(autoencoder_config(3), photos_folder, tmp_path, lambda *step: told.append(step))
+    assert told == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3)]

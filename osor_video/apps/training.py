@@ -1,0 +1,51 @@
+"""The command train: one phase of the training, told by its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from osor_video.apps.progress import shown_progress
+from osor_video.errors import ConfigError
+from osor_video.removal.model import quiet_libraries
+from osor_video.training.autoencoder import train_autoencoder
+from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config, read_kind
+from osor_video.training.remover import train_remover
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run takes its pictures from, and ``out``, where its checkpoint and log lie."""
+
+    photos: Path
+    out: Path
+    cutouts: Path | None
+    autoencoder: Path | None
+    plates: Path | None
+
+
+def train(config_file: Path, folders: Folders, quiet: bool) -> str:
+    """Train or go on training; returns what was done in one line. ConfigError where a folder is missing."""
+    quiet_libraries()
+    kind = read_kind(config_file)
+    with shown_progress(quiet) as progress:
+        if kind == "autoencoder":
+            config = load_config(config_file, AutoencoderConfig)
+            train_autoencoder(config, folders.photos, folders.out, progress)
+        else:
+            train_remover(
+                load_config(config_file, RemoverConfig),
+                folders.photos,
+                _needed(folders.cutouts, "--cutouts", "objects to paste, a folder of images/ and labels/"),
+                _needed(folders.autoencoder, "--autoencoder", "the run of the autoencoder"),
+                folders.out,
+                folders.plates,
+                progress,
+            )
+    return f"{kind}: checkpoint and log in {folders.out}; the same command goes on from there"
+
+
+def _needed(folder: Path | None, option: str, what: str) -> Path:
+    if folder is None:
+        raise ConfigError(f"The training of the remover needs {option}: {what}.")
+    return folder
