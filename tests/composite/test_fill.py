@@ -140,3 +140,20 @@ def test_what_would_not_move_a_sample_is_left_alone(hole: Mask) -> None:
     assert join_alpha(hole, effects, None, CONFIG)[0, 0] == 0
     effects[:] = 1.1 / 255
     assert join_alpha(hole, effects, None, CONFIG)[0, 0] > 0
+
+
+@pytest.mark.parametrize(("gap_px", "decoded"), [(0, 0), (4, 0), (12, 1)])
+def test_a_picture_is_generated_only_for_gaps_that_interpolation_cannot_bridge(
+    hole: Mask, gap_px: int, decoded: int
+) -> None:
+    asked: list[int] = []
+
+    def decode() -> FloatMap:
+        asked.append(1)
+        return scene()
+
+    known = plate(0.9)
+    known.confidence[25 : 25 + gap_px, 30 : 30 + gap_px] = 0
+    removal = Removal(np.zeros(SIZE_HW, np.float32), decode)
+    make_fill(holed(hole), hole, known, None, removal, CONFIG)
+    assert len(asked) == decoded
