@@ -72,10 +72,10 @@ def analyse(
     last: tuple[np.ndarray, Mask, int] | None = None
     for frame in follow(frames, flow, pool, lambda: tracker.follows, clock):
         with clock.stage("mask"):
-            first = last is None
-            tracked = (
-                tracker.start(frame.picture, first_mask) if first else tracker.step(frame.picture, frame.flow)
-            )
+            if last is None:
+                tracked = tracker.start(frame.picture, first_mask)
+            else:
+                tracked = tracker.step(frame.picture, frame.flow)
         with clock.stage("camera"):
             grey = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2GRAY)
             grown = hole(tracked.mask, config.mask.grow)

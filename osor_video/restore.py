@@ -105,7 +105,7 @@ class Restorer:
     ) -> tuple[list[Restored], Carry]:
         """Finish one window: the network sees its frames in order while plates are made beside it."""
         removing = self._pool.submit(self._remove_all, window, carry)
-        plates = {item.planes.index: self._plate(item, keys) for item in window if item.seen.hole.any()}
+        plates = {item.planes.index: self._plate(item, keys) for item in window if self._has_hole(item)}
         removals, carry = removing.result()
         # Each waits for its plate, which came into the pool before it.
         return list(self._pool.map(lambda item: self._complete(item, plates, removals), window)), carry
@@ -115,11 +115,14 @@ class Restorer:
         removals: dict[int, Removal | None] = {}
         for shot, batch in self._batches(window):
             state = carry.state if shot == carry.shot else None
-            holed = [item for item in batch if item.seen.hole.any()]
+            holed = [item for item in batch if self._has_hole(item)]
             answers, state = self._remove(holed, state) if holed else ([], None)
             removals |= {item.planes.index: answer for item, answer in zip(holed, answers, strict=True)}
             carry = Carry(shot, state)
         return removals, carry
+
+    def _has_hole(self, item: _Loaded) -> bool:
+        return self._notes[item.planes.index].hole_box is not None
 
     def _batches(self, window: Sequence[_Loaded]) -> Iterator[tuple[int, list[_Loaded]]]:
         """Frames that the network sees together: of one shot, at places that do not depend on the windows."""

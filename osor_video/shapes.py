@@ -1,4 +1,4 @@
-"""Masks grown by a disc."""
+"""Masks grown by a disc, and the parts of masks that touch something."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def disc(radius_px: int) -> np.ndarray[tuple[int, int], np.dtype[Any]]:
 def dilate(mask: Mask, radius_px: int) -> Mask:
     """``mask`` [H, W] and all pixels within ``radius_px`` of it."""
     return np.asarray(cv2.dilate(mask.astype(np.uint8), disc(radius_px)) > 0)
+
+
+def touching(region: Mask, seed: Mask) -> Mask:
+    """The connected parts of ``region`` [H, W] that overlap ``seed``."""
+    count, labels = cv2.connectedComponents(region.astype(np.uint8))
+    kept = np.zeros(count, dtype=bool)
+    kept[np.unique(labels[seed & region])] = True
+    kept[0] = False
+    return np.asarray(kept[labels])

@@ -1,10 +1,10 @@
-"""Masks grown by a disc."""
+"""Masks grown by a disc, and the parts of masks that touch something."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from osor_video.shapes import dilate
+from osor_video.shapes import dilate, touching
 
 
 def test_a_point_grows_to_a_disc() -> None:
@@ -20,3 +20,14 @@ def test_a_point_grows_to_a_disc() -> None:
 def test_radius_nought_changes_nothing() -> None:
     mask = np.eye(9, dtype=bool)
     assert np.array_equal(dilate(mask, 0), mask)
+
+
+def test_only_parts_that_touch_the_seed_are_kept() -> None:
+    region, seed = np.zeros((2, 12, 20), dtype=bool)
+    region[2:6, 2:6] = True
+    region[2:6, 10:14] = True
+    seed[5:9, 5:9] = True
+    kept = touching(region, seed)
+    assert np.array_equal(kept[:, :8], region[:, :8])
+    assert not kept[:, 8:].any()
+    assert not touching(region, np.zeros_like(seed)).any()

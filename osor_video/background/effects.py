@@ -10,7 +10,7 @@ import numpy as np
 
 from osor_video.background.recover import Plate
 from osor_video.config import EffectsConfig
-from osor_video.shapes import dilate, disc
+from osor_video.shapes import dilate, disc, touching
 from osor_video.tensors import FloatMap, Mask, Picture
 
 LOG_FLOOR = 0.03
@@ -21,6 +21,8 @@ MISSED_SHARE = 0.15
 """Pieces at the hole's rim up to this share of the hole are the object's; larger ones are another thing."""
 UNUSUAL = 4.0
 """How many times the usual difference of frame and plate an effect's has to be."""
+REACH_PX = 3
+"""Distance from the hole at which something still touches it."""
 SURE_PLATE = 0.3
 """Plate confidence below which a difference says nothing."""
 
@@ -42,15 +44,17 @@ def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConf
     foreign = sure & (
         (_hue_distance(shown, expected) > config.hue) | (change > config.brighter) | (change < -config.darker)
     )
-    missed = _pieces_at(foreign, inner, MISSED_SHARE * float(inner.sum()))
+    near = dilate(inner, REACH_PX)
+    missed = _pieces_at(foreign, near, MISSED_SHARE * float(inner.sum()))
+    other_thing = dilate(foreign & ~missed, 1)
     size = np.abs(change)
     # Where frame and plate differ everywhere (water, motion blur, a plate out of place) only more than that says anything.
     usual = float(np.median(size[sure])) if sure.any() else 0.0
-    low = sure & (size > max(config.threshold, UNUSUAL * usual)) & ~dilate(foreign & ~missed, 1)
-    region = _touching(_clean(low | missed, hole.shape[0]) | missed, inner)
+    low = sure & (size > max(config.threshold, UNUSUAL * usual)) & ~other_thing
+    region = touching(_clean(low | missed, hole.shape[0]) | missed, near)
     alpha = np.zeros(hole.shape, np.float32)
     soft = cv2.GaussianBlur(dilate(region, 2).astype(np.float32), (0, 0), 1.0)
-    alpha[top:bottom, left:right] = np.where(sure & ~dilate(foreign & ~missed, 1), soft, 0)
+    alpha[top:bottom, left:right] = np.where(sure & ~other_thing, soft, 0)
     return alpha
 
 
@@ -61,12 +65,12 @@ def _hue_distance(a: FloatMap, b: FloatMap) -> FloatMap:
     return np.asarray(np.abs(normal[0] - normal[1]).sum(axis=2), dtype=np.float32)
 
 
-def _pieces_at(region: Mask, hole: Mask, largest: float) -> Mask:
-    """The parts of ``region`` no larger than ``largest`` px that touch the slightly grown hole."""
+def _pieces_at(region: Mask, near: Mask, largest: float) -> Mask:
+    """The parts of ``region`` no larger than ``largest`` px that reach into ``near``."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
     small = stats[:, cv2.CC_STAT_AREA] <= largest
     small[0] = False
-    return _touching(np.asarray(small[labels]), hole)
+    return touching(np.asarray(small[labels]), near)
 
 
 def _log_luminance(rgb: FloatMap) -> FloatMap:
@@ -79,13 +83,3 @@ def _clean(region: Mask, height: int) -> Mask:
     radius = max(1, round(height / 320))
     opened = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, disc(radius))
     return np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disc(2 * radius)) > 0)
-
-
-def _touching(region: Mask, hole: Mask) -> Mask:
-    """The connected parts of ``region`` that touch the (slightly grown) hole."""
-    count, labels = cv2.connectedComponents(region.astype(np.uint8))
-    near = dilate(hole, 3)
-    kept = np.zeros(count, dtype=bool)
-    kept[np.unique(labels[near & region])] = True
-    kept[0] = False
-    return np.asarray(kept[labels])

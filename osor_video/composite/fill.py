@@ -11,7 +11,7 @@ from osor_video.background.recover import Plate
 from osor_video.config import CompositeConfig
 from osor_video.membrane import fill_membrane
 from osor_video.removal.remover import Removal
-from osor_video.shapes import dilate
+from osor_video.shapes import dilate, touching
 from osor_video.tensors import FloatMap, Mask, Picture
 
 Box = tuple[int, int, int, int]
@@ -82,11 +82,7 @@ def join_alpha(
     if effects is not None:
         alpha = np.maximum(alpha, effects)
     if model is not None:
-        count, labels = cv2.connectedComponents(((model > MODEL_ALPHA) | hole).astype(np.uint8))
-        kept = np.zeros(count, dtype=bool)
-        kept[np.unique(labels[hole])] = True
-        kept[0] = False
-        alpha = np.maximum(alpha, np.where(kept[labels], model, 0))
+        alpha = np.maximum(alpha, np.where(touching((model > MODEL_ALPHA) | hole, hole), model, 0))
     # What would not move an 8-bit sample by one is left alone.
     return np.where(alpha < 1 / 255, 0, alpha).astype(np.float32)
 
