@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from osor_video.errors import WeightsError
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
-from osor_video.removal.step import add_noise, predict_x0
+from osor_video.removal.step import add_noise, predict_x0, starting_latent
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -91,16 +91,18 @@ class OsorModel:
 
     @torch.inference_mode()
     def predict(self, z: Tensor, mask_latent: Tensor, eps: Tensor) -> Prediction:
-        """One OSOR step: noise ``z``, run the backbone once on ``[z_t, mask, z]``, read off z0 and alpha.
+        """One OSOR step: noise ``z`` (or what it starts from, see ``starting_latent``), run the backbone once on ``[z_t, mask, z]``, read off z0 and alpha.
 
         ``mask_latent`` [B, 1, h, w] of zeros and ones; ``eps`` unit normal, of the shape of ``z`` or one tile
         [1, C, h, w] for all.
         """
         z, mask_latent, eps = (tensor.to(self.device, torch.float32) for tensor in (z, mask_latent, eps))
-        z_t = add_noise(z, eps, self.abar)
+        prediction_type = self.record.prediction_type
+        start = starting_latent(z, mask_latent, prediction_type)
+        z_t = add_noise(start, eps, self.abar)
         out = self._backbone(torch.cat([z_t, mask_latent, z], dim=1))
         channels = self.record.latent_channels
-        z0 = predict_x0(z_t, out[:, :channels], self.abar, self.record.prediction_type)
+        z0 = predict_x0(z_t, out[:, :channels], self.abar, prediction_type, start)
         return Prediction(z0, out[:, channels : channels + 1])
 
     def _backbone(self, inputs: Tensor) -> Tensor:

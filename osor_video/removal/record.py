@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from osor_video.errors import WeightsError
 
 RECORD_FILE = "model.json"
-PredictionType = Literal["epsilon", "v_prediction", "sample"]
+PredictionType = Literal["epsilon", "v_prediction", "residual"]
 
 
 class _Plain(BaseModel):

@@ -14,6 +14,10 @@ from torch.nn import functional as F
 
 from osor_video.removal.record import PredictionType
 
+RELAXATIONS = 8
+"""Sweeps a level: the levels below have settled what is wide."""
+SMALLEST_WEIGHT = 1e-6
+
 
 def latent_mask(mask: Tensor, stride: int) -> Tensor:
     """[B, 1, H, W] -> [B, 1, h, w]: a latent cell is masked when any of its pixels is (max pooling)."""
@@ -33,19 +37,57 @@ def add_noise(z: Tensor, eps: Tensor, abar: float) -> Tensor:
     return math.sqrt(abar) * z + math.sqrt(1 - abar) * eps
 
 
-def predict_x0(z_t: Tensor, out: Tensor, abar: float, prediction_type: PredictionType) -> Tensor:
-    """The clean latent that a model's output implies.
+def starting_latent(z: Tensor, mask: Tensor, prediction_type: PredictionType) -> Tensor:
+    """The latent that noise is added to: the frame's as it is (OSOR), or with its hole interpolated (residual)."""
+    return interpolate_hole(z, mask) if prediction_type == "residual" else z
+
+
+def predict_x0(
+    z_t: Tensor, out: Tensor, abar: float, prediction_type: PredictionType, start: Tensor
+) -> Tensor:
+    """The clean latent that a model's output implies, where ``z_t`` is ``start`` with noise.
 
     epsilon:       z0 = (z_t - sqrt(1 - abar) out) / sqrt(abar)      (DDPM, eq. 15)
     v_prediction:  z0 = sqrt(abar) z_t - sqrt(1 - abar) out          (arXiv 2202.00512, appendix D)
-    sample:        z0 = out
+    residual:      z0 = start + out
     """
-    if prediction_type == "sample":
-        return out
+    if prediction_type == "residual":
+        return start + out
     signal, noise = math.sqrt(abar), math.sqrt(1 - abar)
     if prediction_type == "epsilon":
         return (z_t - noise * out) / signal
     return signal * z_t - noise * out
+
+
+def interpolate_hole(z: Tensor, mask: Tensor) -> Tensor:
+    """``z`` [B, C, h, w] with the cells of ``mask`` [B, 1, h, w] interpolated from those around them.
+
+    The harmonic equation from coarse to fine: each level starts from the level of half its size and is relaxed a few
+    times, each cell of the hole towards the mean of its four neighbours. A mask without a border gives zeros.
+    """
+    known = 1 - mask
+    levels = [(z * known, known)]
+    while max(levels[-1][0].shape[-2:]) > 1:
+        levels.append(tuple(_halved(part) for part in levels[-1]))
+    values, weight = levels.pop()
+    filled = values / weight.clamp(min=SMALLEST_WEIGHT)
+    for values, weight in reversed(levels):
+        raised = F.interpolate(filled, size=values.shape[-2:], mode="bilinear", align_corners=False)
+        seen, measured = weight > 0, values / weight.clamp(min=SMALLEST_WEIGHT)
+        filled = torch.where(seen, measured, raised)
+        for _ in range(RELAXATIONS):
+            filled = torch.where(seen, measured, _mean_of_neighbours(filled))
+    return filled
+
+
+def _halved(part: Tensor) -> Tensor:
+    return F.avg_pool2d(part, 2, ceil_mode=True, count_include_pad=False)
+
+
+def _mean_of_neighbours(values: Tensor) -> Tensor:
+    padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
+    upright = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    return (upright + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]) / 4
 
 
 def blend(z0: Tensor, z: Tensor, alpha_logit: Tensor) -> Tensor:

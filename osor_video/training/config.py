@@ -43,6 +43,10 @@ class LoopConfig(_Section):
     """CPU threads of the tensor library."""
     device: str = "cpu"
     """Where the networks are trained, as torch names it."""
+    precision: Literal["no", "bf16"] = "no"
+    """Arithmetic of the forward pass: full, or bfloat16 where torch holds it safe; weights stay in float32."""
+    gradient_checkpointing: bool = False
+    """Work out inner values again on the way back instead of keeping them: half the memory, a third more time."""
 
 
 class AutoencoderConfig(_Section):
@@ -72,11 +76,12 @@ class RemoverConfig(_Section):
     """What is trained; ``osor-video train`` goes by it."""
     architecture: Architecture = Architecture()
     loop: LoopConfig = LoopConfig()
-    timestep: int = Field(default=400, ge=0, lt=1000)
-    """The one timestep."""
-    prediction_type: PredictionType = "sample"
-    """What the first C output channels are. A small network trained from scratch fills much sooner when it
-    gives the clean latent itself: otherwise it must first learn to cancel the noise it was given."""
+    timestep: int = Field(default=100, ge=0, lt=1000)
+    """The one timestep. OSOR's 400 hides the frame from a network that knows how pictures look; a small one trained
+    from scratch needs what noise leaves (sqrt(abar) is .95 at 100)."""
+    prediction_type: PredictionType = "residual"
+    """What the first C output channels are. A small network fills much sooner when it says what to add to the
+    surroundings' interpolation: otherwise it must first learn to cancel noise and to carry colours into the hole."""
     crop_px: int = Field(default=192, ge=64, multiple_of=64)
     """Side of the square crops."""
     widest_crop_px: int = Field(default=448, ge=64)

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from osor_video.errors import ConfigError
@@ -101,6 +104,9 @@ class TrainingRun:
         discriminator_rate: float = 0.0,
     ) -> None:
         self.module, self.loop, self.folder = module, loop, folder
+        if loop.gradient_checkpointing:
+            _save_memory(module)
+        self._accelerator = _accelerator(loop)
         self.averaged = copy.deepcopy(module).requires_grad_(False)
         self._main = Trained.start(module, loop.learning_rate, BETAS)
         self._discriminator: Trained | None = None
@@ -153,11 +159,12 @@ class TrainingRun:
         self.save()
 
     def _take_step(self, step_loss: StepLoss) -> dict[str, float]:
-        loss, figures = step_loss(self.module, self.step)
+        with self._accelerator.autocast():
+            loss, figures = step_loss(self.module, self.step)
         sides = [side for side in (self._main, self._discriminator) if side is not None]
         for side in sides:
             side.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        self._accelerator.backward(loss)
         for side in sides:
             side.descend(rate_factor(self.step, self.loop))
         self.step += 1
@@ -189,6 +196,20 @@ class TrainingRun:
         header, *rows = path.read_text(encoding="utf-8").splitlines()
         kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
         path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+
+
+def _save_memory(module: nn.Module) -> None:
+    if not isinstance(module, ModelMixin):
+        raise ConfigError(
+            f"gradient_checkpointing is true, but {type(module).__name__} does not know how; leave it out."
+        )
+    module.enable_gradient_checkpointing()
+
+
+def _accelerator(loop: LoopConfig) -> Accelerator:
+    # Accelerate keeps one state a process and refuses another precision; here every run brings its own.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(mixed_precision=loop.precision, cpu=loop.device == "cpu")
 
 
 def _open_log(path: Path, names: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
-from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
+from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0, starting_latent
 from osor_video.report import Progress, silent
 from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.config import RemoverConfig
@@ -29,6 +29,8 @@ from osor_video.training.photos import list_photos, random_crop, read_photo, spl
 from osor_video.training.picture_loss import PictureLoss, build_picture_loss
 
 STRIDE = 8
+FIRST_ALPHA_LOGIT = -2.0
+"""An eighth: about the share of a pair that object and effects cover."""
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware mask [B, 1, S, S] of 0 and 1."""
 
@@ -119,10 +121,12 @@ class RemovalLoss:
         z, z_clean = self.encode(shot), self.encode(clean)
         target = F.avg_pool2d(effect_mask, STRIDE)
         masked = latent_mask(mask, STRIDE)
-        z_t = add_noise(z, eps, self.abar)
+        prediction_type = self.config.prediction_type
+        start = starting_latent(z, masked, prediction_type)
+        z_t = add_noise(start, eps, self.abar)
         inputs = torch.cat([z_t, masked, z], dim=1)
         out = unet(inputs.contiguous(memory_format=torch.channels_last), self.config.timestep).sample
-        z0, alpha_logit = predict_x0(z_t, out[:, :-1], self.abar, self.config.prediction_type), out[:, -1:]
+        z0, alpha_logit = predict_x0(z_t, out[:, :-1], self.abar, prediction_type, start), out[:, -1:]
         weight = (target > 0).float().clamp(min=self.config.outside_weight)
         fill = masked_l1(z0, z_clean, weight)
         bce, dice = alpha_bce(alpha_logit, target), alpha_dice(alpha_logit, target)
@@ -166,6 +170,17 @@ def load_autoencoder(config: RemoverConfig, folder: Path) -> PatchAutoencoder:
     return autoencoder
 
 
+def first_unet(config: RemoverConfig) -> Any:
+    """A fresh UNet; one that predicts a residual begins with none, and with little alpha."""
+    torch.manual_seed(config.loop.seed)
+    unet = build_unet(config.architecture)
+    if config.prediction_type == "residual":
+        nn.init.zeros_(unet.conv_out.weight)
+        nn.init.zeros_(unet.conv_out.bias)
+        nn.init.constant_(unet.conv_out.bias[-1:], FIRST_ALPHA_LOGIT)
+    return unet
+
+
 def train_remover(
     config: RemoverConfig,
     photos_folder: Path,
@@ -184,8 +199,7 @@ def train_remover(
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
     latent_scale = measure_latent_scale(autoencoder, photos)
     device = torch.device(config.loop.device)
-    torch.manual_seed(config.loop.seed)
-    unet = build_unet(config.architecture).to(device, memory_format=torch.channels_last)
+    unet = first_unet(config).to(device, memory_format=torch.channels_last)
     pictures = build_picture_loss(config)
     objective = RemovalLoss(autoencoder.to(device), latent_scale, abar, config, pictures)
     run = TrainingRun(

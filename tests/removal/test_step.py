@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from osor_video.removal.record import PredictionType
-from osor_video.removal.step import add_noise, blend, latent_mask, noise_tile, predict_x0
+from osor_video.removal.step import (
+    add_noise,
+    blend,
+    interpolate_hole,
+    latent_mask,
+    noise_tile,
+    predict_x0,
+    starting_latent,
+)
 
 
 def test_a_latent_cell_is_masked_when_one_of_its_pixels_is() -> None:
@@ -25,9 +33,42 @@ def test_add_noise_mixes_by_the_roots_of_abar() -> None:
 
 def test_predict_x0_by_hand() -> None:
     z_t, out = torch.full((1, 1, 1, 1), 1.0), torch.full((1, 1, 1, 1), 0.5)
-    assert predict_x0(z_t, out, 0.64, "epsilon").item() == pytest.approx((1 - 0.3) / 0.8)
-    assert predict_x0(z_t, out, 0.64, "v_prediction").item() == pytest.approx(0.8 - 0.3)
-    assert predict_x0(z_t, out, 0.64, "sample") is out
+    start = torch.tensor([0.25])
+    assert predict_x0(z_t, out, 0.64, "epsilon", start).item() == pytest.approx((1 - 0.3) / 0.8)
+    assert predict_x0(z_t, out, 0.64, "v_prediction", start).item() == pytest.approx(0.8 - 0.3)
+    assert predict_x0(z_t, out, 0.64, "residual", start).item() == pytest.approx(0.25 + 0.5)
+
+
+def test_osor_starts_from_the_frame_and_the_residual_from_its_surroundings() -> None:
+    z, mask = torch.randn(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
+    mask[..., 3:5, 3:5] = 1
+    assert starting_latent(z, mask, "epsilon") is z
+    torch.testing.assert_close(starting_latent(z, mask, "residual"), interpolate_hole(z, mask))
+
+
+@pytest.mark.parametrize("size_hw", [(24, 24), (17, 31)])
+def test_a_hole_in_a_slope_is_filled_with_the_slope(size_hw: tuple[int, int]) -> None:
+    y, x = torch.meshgrid(*(torch.linspace(0, 1, side) for side in size_hw), indexing="ij")
+    z = torch.stack([x, 2 * y - x])[None]
+    mask = torch.zeros(1, 1, *size_hw)
+    mask[..., 5:12, 6:13] = 1
+    filled = interpolate_hole(z + 100 * mask, mask)
+    torch.testing.assert_close(filled, z, atol=0.05, rtol=0)
+    outside = (mask == 0).expand_as(z)
+    assert torch.equal(filled[outside], z[outside])
+
+
+def test_one_cell_becomes_the_mean_of_its_neighbours_and_samples_do_not_mix() -> None:
+    z, mask = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    z[0, 0, 1:4, 1:4] = torch.tensor([[9.0, 1, 9], [2, 7, 3], [9, 4, 9]])
+    mask[0, 0, 2, 2] = 1
+    filled = interpolate_hole(z, mask)
+    assert filled[0, 0, 2, 2] == pytest.approx((1 + 2 + 3 + 4) / 4)
+    assert not filled[1].any()
+
+
+def test_a_mask_without_a_border_gives_zeros() -> None:
+    assert not interpolate_hole(torch.ones(1, 3, 8, 8), torch.ones(1, 1, 8, 8)).any()
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
@@ -35,7 +76,7 @@ def test_a_true_prediction_gives_the_clean_latent_back(prediction_type: Predicti
     z, eps, abar = noise_tile(1, 4, (3, 2)), noise_tile(2, 4, (3, 2)), 0.42448
     velocity = abar**0.5 * eps - (1 - abar) ** 0.5 * z
     out = eps if prediction_type == "epsilon" else velocity
-    torch.testing.assert_close(predict_x0(add_noise(z, eps, abar), out, abar, prediction_type), z)
+    torch.testing.assert_close(predict_x0(add_noise(z, eps, abar), out, abar, prediction_type, z), z)
 
 
 def test_blend_takes_x0_where_alpha_is_one() -> None:

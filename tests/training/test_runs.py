@@ -100,6 +100,30 @@ def test_a_resumed_remover_run_equals_an_uninterrupted_one(
     assert not equal_states(whole["module"], whole["averaged"])
 
 
+def test_gradient_checkpointing_takes_the_same_steps(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    sources = (photos_folder, cutouts_folder, autoencoder_run)
+    plain = train_remover(remover_config(), *sources, tmp_path / "plain")
+    saving = train_remover(remover_config(gradient_checkpointing=True), *sources, tmp_path / "saving")
+    for kept, recomputed in zip(plain.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(kept, recomputed)
+    with pytest.raises(ConfigError, match="PatchAutoencoder does not know how"):
+        train_autoencoder(autoencoder_config(gradient_checkpointing=True), photos_folder, tmp_path / "ae")
+
+
+def test_bfloat16_steps_are_near_and_weights_stay_wide(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    sources = (photos_folder, cutouts_folder, autoencoder_run)
+    for precision in ("no", "bf16"):
+        network = train_remover(remover_config(precision=precision), *sources, tmp_path / precision)
+        assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+    wide, narrow = (float(log_rows(tmp_path / run)[-1]["loss"]) for run in ("no", "bf16"))
+    assert wide != narrow
+    assert wide == pytest.approx(narrow, rel=0.02)
+
+
 def test_plates_of_ones_own_take_part_in_a_run(
     photos_folder: Path,
     cutouts_folder: Path,
