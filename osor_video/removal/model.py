@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from osor_video.errors import WeightsError
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
-from osor_video.removal.step import add_noise, predict_x0, starting_latent
+from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, predict_x0
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -43,8 +43,13 @@ def quiet_libraries() -> None:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one step says of a frame: ``z0`` [B, C, h, w] and ``alpha_logit`` [B, 1, h, w]."""
+    """One step's view of frames: latent ``z`` and ``mask`` [B, 1, h, w] as they came, ``z0`` and ``alpha_logit`` as found.
 
+    ``z`` and ``z0`` are [B, C, h, w], ``alpha_logit`` [B, 1, h, w].
+    """
+
+    z: Tensor
+    mask: Tensor
     z0: Tensor
     alpha_logit: Tensor
 
@@ -90,20 +95,24 @@ class OsorModel:
         return (pixels * 0.5 + 0.5).clamp(0, 1)
 
     @torch.inference_mode()
-    def predict(self, z: Tensor, mask_latent: Tensor, eps: Tensor) -> Prediction:
-        """One OSOR step: noise ``z`` (or what it starts from, see ``starting_latent``), run the backbone once on ``[z_t, mask, z]``, read off z0 and alpha.
+    def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
+        """One OSOR step: encode, add noise, run the backbone once on ``[z_t, mask, z]``, read off z0 and alpha.
 
-        ``mask_latent`` [B, 1, h, w] of zeros and ones; ``eps`` unit normal, of the shape of ``z`` or one tile
-        [1, C, h, w] for all.
+        ``image`` [B, 3, H, W] in [0, 1] with the object, ``mask`` [B, 1, H, W] of zeros and ones; ``eps`` unit normal,
+        [B, C, h, w] or one tile [1, C, h, w] for all. Noise goes onto the frame's own latent (OSOR); a model that
+        predicts a residual starts from the frame with its hole interpolated.
         """
-        z, mask_latent, eps = (tensor.to(self.device, torch.float32) for tensor in (z, mask_latent, eps))
-        prediction_type = self.record.prediction_type
-        start = starting_latent(z, mask_latent, prediction_type)
+        z = self.encode(image)
+        mask, eps = (tensor.to(self.device, torch.float32) for tensor in (mask, eps))
+        prediction_type, start = self.record.prediction_type, z
+        if prediction_type == "residual":
+            start = self.encode(interpolate_hole(image.to(self.device, torch.float32), mask))
         z_t = add_noise(start, eps, self.abar)
-        out = self._backbone(torch.cat([z_t, mask_latent, z], dim=1))
+        masked = latent_mask(mask, self.record.stride)
+        out = self._backbone(torch.cat([z_t, masked, z], dim=1))
         channels = self.record.latent_channels
         z0 = predict_x0(z_t, out[:, :channels], self.abar, prediction_type, start)
-        return Prediction(z0, out[:, channels : channels + 1])
+        return Prediction(z, masked, z0, out[:, channels : channels + 1])
 
     def _backbone(self, inputs: Tensor) -> Tensor:
         """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between kinds."""

@@ -16,7 +16,7 @@ from osor_video.config import RemovalConfig
 from osor_video.removal.carry import Carry, fuse
 from osor_video.removal.crop import Crop
 from osor_video.removal.model import OsorModel
-from osor_video.removal.step import blend, latent_mask, noise_tile
+from osor_video.removal.step import blend, noise_tile
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
 
@@ -82,13 +82,12 @@ class OneStepRemover:
         """
         if not frames:
             return [], state
-        z = self._model.encode(
-            torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames])
-        )
+        images = torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames])
         masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
-        m = latent_mask(masks, self._model.record.stride).to(z.device)
-        eps = noise_tile(self._seed, z.shape[1], (z.shape[2], z.shape[3])).to(z.device)
-        prediction = self._model.predict(z, m, eps)
+        record = self._model.record
+        size = (images.shape[2] // record.stride, images.shape[3] // record.stride)
+        prediction = self._model.predict(images, masks, noise_tile(self._seed, record.latent_channels, size))
+        z, m = prediction.z, prediction.mask
         fused, logits = [], []
         for index, frame in enumerate(frames):
             one = slice(index, index + 1)

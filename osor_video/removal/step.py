@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from osor_video.removal.record import PredictionType
 
+RIM_PX = 2
 RELAXATIONS = 8
 """Sweeps a level: the levels below have settled what is wide."""
 SMALLEST_WEIGHT = 1e-6
@@ -37,15 +38,12 @@ def add_noise(z: Tensor, eps: Tensor, abar: float) -> Tensor:
     return math.sqrt(abar) * z + math.sqrt(1 - abar) * eps
 
 
-def starting_latent(z: Tensor, mask: Tensor, prediction_type: PredictionType) -> Tensor:
-    """The latent that noise is added to: the frame's as it is (OSOR), or with its hole interpolated (residual)."""
-    return interpolate_hole(z, mask) if prediction_type == "residual" else z
-
-
 def predict_x0(
     z_t: Tensor, out: Tensor, abar: float, prediction_type: PredictionType, start: Tensor
 ) -> Tensor:
-    """The clean latent that a model's output implies, where ``z_t`` is ``start`` with noise.
+    """The clean latent that a model's output implies; ``z_t`` is ``start`` with noise.
+
+    OSOR starts from the frame's latent, a residual model from the latent of the frame with its hole interpolated.
 
     epsilon:       z0 = (z_t - sqrt(1 - abar) out) / sqrt(abar)      (DDPM, eq. 15)
     v_prediction:  z0 = sqrt(abar) z_t - sqrt(1 - abar) out          (arXiv 2202.00512, appendix D)
@@ -59,14 +57,15 @@ def predict_x0(
     return signal * z_t - noise * out
 
 
-def interpolate_hole(z: Tensor, mask: Tensor) -> Tensor:
-    """``z`` [B, C, h, w] with the cells of ``mask`` [B, 1, h, w] interpolated from those around them.
+def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
+    """``image`` [B, C, H, W] with the pixels of ``mask`` [B, 1, H, W] interpolated from those around them.
 
-    The harmonic equation from coarse to fine: each level starts from the level of half its size and is relaxed a few
-    times, each cell of the hole towards the mean of its four neighbours. A mask without a border gives zeros.
+    The mask is widened by ``RIM_PX``: an edge is mixed with what lies behind it. The harmonic equation is solved from
+    coarse to fine: each level starts from the level of half its size and is relaxed a few times, each pixel of the hole
+    towards the mean of its four neighbours. A mask without a border gives zeros.
     """
-    known = 1 - mask
-    levels = [(z * known, known)]
+    known = 1 - F.max_pool2d(mask, 2 * RIM_PX + 1, stride=1, padding=RIM_PX)
+    levels = [(image * known, known)]
     while max(levels[-1][0].shape[-2:]) > 1:
         levels.append(tuple(_halved(part) for part in levels[-1]))
     values, weight = levels.pop()

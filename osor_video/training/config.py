@@ -98,6 +98,8 @@ class RemoverConfig(_Section):
     """Weight of a cell outside object and effects in that L1; inside it is 1."""
     bce_weight: float = Field(default=1.0, ge=0)
     """Weight of alpha's cross entropy."""
+    effect_emphasis: float = Field(default=3.0, ge=1)
+    """How much more a cell of an effect outside the user's mask counts in that cross entropy."""
     dice_weight: float = Field(default=2.0, ge=0)
     """Weight of alpha's Dice loss."""
     perceptual_weight: float = Field(default=0.0, ge=0)

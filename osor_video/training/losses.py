@@ -25,9 +25,9 @@ def masked_l1(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * (picture - target).abs()).sum() / total
 
 
-def alpha_bce(alpha_logit: Tensor, target: Tensor) -> Tensor:
-    """Binary cross entropy -t log s - (1 - t) log(1 - s), s = sigmoid(logit), averaged."""
-    return F.binary_cross_entropy_with_logits(alpha_logit, target)
+def alpha_bce(alpha_logit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean of w (-t log s - (1 - t) log(1 - s)), s = sigmoid(logit): binary cross entropy, each cell by its weight."""
+    return F.binary_cross_entropy_with_logits(alpha_logit, target, weight)
 
 
 def alpha_dice(alpha_logit: Tensor, target: Tensor) -> Tensor:

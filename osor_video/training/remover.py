@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
-from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0, starting_latent
+from osor_video.removal.step import add_noise, blend, interpolate_hole, latent_mask, predict_x0
 from osor_video.report import Progress, silent
 from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.config import RemoverConfig
@@ -122,14 +122,17 @@ class RemovalLoss:
         target = F.avg_pool2d(effect_mask, STRIDE)
         masked = latent_mask(mask, STRIDE)
         prediction_type = self.config.prediction_type
-        start = starting_latent(z, masked, prediction_type)
+        start = self.encode(interpolate_hole(shot, mask)) if prediction_type == "residual" else z
         z_t = add_noise(start, eps, self.abar)
         inputs = torch.cat([z_t, masked, z], dim=1)
         out = unet(inputs.contiguous(memory_format=torch.channels_last), self.config.timestep).sample
         z0, alpha_logit = predict_x0(z_t, out[:, :-1], self.abar, prediction_type, start), out[:, -1:]
         weight = (target > 0).float().clamp(min=self.config.outside_weight)
         fill = masked_l1(z0, z_clean, weight)
-        bce, dice = alpha_bce(alpha_logit, target), alpha_dice(alpha_logit, target)
+        # Cells of an effect are few, and the mask does not point at them.
+        effects = (target > 0) & (masked == 0)
+        emphasis = torch.where(effects, self.config.effect_emphasis, 1.0)
+        bce, dice = alpha_bce(alpha_logit, target, emphasis), alpha_dice(alpha_logit, target)
         loss = self.config.fill_weight * fill
         if self.config.phase == 2:
             loss = loss + self.config.bce_weight * bce + self.config.dice_weight * dice

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from osor_video.removal.model import OsorModel
-from osor_video.removal.step import blend, latent_mask, noise_tile
+from osor_video.removal.step import blend, noise_tile
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor, tensor_to_picture
 from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.cutouts import load_cutouts
@@ -35,12 +35,11 @@ class Removal:
 
 def remove(model: OsorModel, shot: Picture, mask: Mask, seed: int = 0) -> Removal:
     """One whole step on a picture [S, S, 3]; as in a removal, the fill counts in full where the mask is."""
-    z = model.encode(picture_to_tensor(shot))
-    eps = noise_tile(seed, z.shape[1], (z.shape[2], z.shape[3]))
-    m = latent_mask(mask_to_tensor(mask), model.record.stride).to(z.device)
-    prediction = model.predict(z, m, eps)
-    covered = torch.where(m > 0, CERTAIN_LOGIT, prediction.alpha_logit)
-    decoded = model.decode(blend(prediction.z0, z, covered))
+    stride = model.record.stride
+    eps = noise_tile(seed, model.record.latent_channels, (shot.shape[0] // stride, shot.shape[1] // stride))
+    prediction = model.predict(picture_to_tensor(shot), mask_to_tensor(mask), eps)
+    covered = torch.where(prediction.mask > 0, CERTAIN_LOGIT, prediction.alpha_logit)
+    decoded = model.decode(blend(prediction.z0, prediction.z, covered))
     alpha = F.interpolate(prediction.alpha_logit.sigmoid(), size=shot.shape[:2], mode="bilinear")
     return Removal(tensor_to_picture(decoded), alpha[0, 0].cpu().numpy())
 

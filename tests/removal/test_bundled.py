@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from osor_video.removal.model import OsorModel, bundled_model_path
-from osor_video.removal.step import latent_mask, noise_tile
+from osor_video.removal.step import noise_tile
 from osor_video.tensors import mask_to_tensor, picture_to_tensor
 
 
@@ -38,9 +38,9 @@ def test_an_object_is_found_and_made_less_visible(model: OsorModel, ground: np.n
     shot, mask = ground.copy(), np.zeros((192, 192), bool)
     mask[64:128, 80:112] = True
     shot[mask] = (230, 20, 20)
-    z, z_clean = model.encode(picture_to_tensor(shot)), model.encode(picture_to_tensor(ground))
-    m = latent_mask(mask_to_tensor(mask), 8)
-    prediction = model.predict(z, m, noise_tile(0, 16, (24, 24)))
+    z_clean = model.encode(picture_to_tensor(ground))
+    prediction = model.predict(picture_to_tensor(shot), mask_to_tensor(mask), noise_tile(0, 16, (24, 24)))
+    z, m = prediction.z, prediction.mask
     alpha = prediction.alpha_logit.sigmoid()
     assert alpha[m > 0].mean() > 0.8
     assert alpha[m == 0].mean() < 0.1

@@ -44,7 +44,8 @@ def test_encode_predict_decode_shapes_and_ranges(folder: Path) -> None:
     image = torch.rand(2, 3, 64, 128, generator=torch.Generator().manual_seed(0))
     z = model.encode(image)
     assert z.shape == (2, 4, 8, 16)
-    prediction = model.predict(z, torch.ones(2, 1, 8, 16), noise_tile(0, 4, (8, 16)))
+    prediction = model.predict(image, torch.ones(2, 1, 64, 128), noise_tile(0, 4, (8, 16)))
+    assert torch.equal(prediction.z, z)
     assert prediction.z0.shape == z.shape
     assert prediction.alpha_logit.shape == (2, 1, 8, 16)
     decoded = model.decode(prediction.z0)
@@ -75,11 +76,29 @@ def test_predict_sees_noise_mask_and_clean_latent_in_this_order(
         return torch.zeros(1, 5, 8, 8)
 
     monkeypatch.setattr(model, "_backbone", backbone)
-    z, mask, eps = noise_tile(0, 4, (8, 8)), torch.ones(1, 1, 8, 8), noise_tile(1, 4, (8, 8))
-    prediction = model.predict(z, mask, eps)
+    image, eps = torch.rand(1, 3, 64, 64), noise_tile(1, 4, (8, 8))
+    z, mask = model.encode(image), torch.ones(1, 1, 8, 8)
+    prediction = model.predict(image, torch.ones(1, 1, 64, 64), eps)
     z_t = math.sqrt(model.abar) * z + math.sqrt(1 - model.abar) * eps
     torch.testing.assert_close(seen[0], torch.cat([z_t, mask, z], dim=1))
     torch.testing.assert_close(prediction.z0, math.sqrt(model.abar) * z_t)
+
+
+def test_a_residual_is_added_to_the_frame_with_its_hole_interpolated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_json(folder / "model.json", prediction_type="residual")
+    edit_json(folder / "scheduler/scheduler_config.json", prediction_type="residual")
+    refresh_sha256(folder, "scheduler/scheduler_config.json")
+    model = OsorModel.from_folder(folder)
+    image = torch.full((1, 3, 64, 64), 0.4)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:40, 20:40] = 1
+    shot = torch.where(mask > 0, 0.9, image)
+    monkeypatch.setattr(model, "_backbone", lambda inputs: torch.full((1, 5, 8, 8), 0.25))
+    prediction = model.predict(shot, mask, torch.zeros(1, 4, 8, 8))
+    torch.testing.assert_close(prediction.z, model.encode(shot))
+    torch.testing.assert_close(prediction.z0, model.encode(image) + 0.25)
 
 
 def test_the_same_seed_saves_the_same_folder(folder: Path, tmp_path: Path) -> None:

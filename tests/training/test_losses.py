@@ -28,7 +28,9 @@ def test_gradient_l1_sees_slopes_and_not_levels() -> None:
 
 def test_alpha_bce_by_hand() -> None:
     logit, target = torch.tensor([[[[0.0, math.log(3)]]]]), torch.tensor([[[[1.0, 0.0]]]])
-    assert alpha_bce(logit, target).item() == pytest.approx((-math.log(0.5) - math.log(0.25)) / 2)
+    ones, uneven = torch.ones_like(logit), torch.tensor([1.0, 3.0]).view_as(logit)
+    assert alpha_bce(logit, target, ones).item() == pytest.approx((-math.log(0.5) - math.log(0.25)) / 2)
+    assert alpha_bce(logit, target, uneven).item() == pytest.approx((-math.log(0.5) - 3 * math.log(0.25)) / 2)
 
 
 def test_alpha_dice_by_hand() -> None:
