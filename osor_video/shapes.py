@@ -27,3 +27,21 @@ def touching(region: Mask, seed: Mask) -> Mask:
     kept[np.unique(labels[seed & region])] = True
     kept[0] = False
     return np.asarray(kept[labels])
+
+
+def drop_small_parts(mask: Mask, smallest_px: float) -> Mask:
+    """``mask`` [H, W] without its connected parts of fewer than ``smallest_px`` pixels."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    kept = stats[:, cv2.CC_STAT_AREA] >= smallest_px
+    kept[0] = False
+    return np.asarray(kept[labels])
+
+
+def fill_small_holes(mask: Mask, smallest_px: float) -> Mask:
+    """``mask`` [H, W] with its holes of fewer than ``smallest_px`` pixels; what touches the edge is no hole."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    filled = stats[:, cv2.CC_STAT_AREA] < smallest_px
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        filled[edge] = False
+    filled[0] = False
+    return np.asarray(mask | filled[labels])

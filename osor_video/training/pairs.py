@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
-from osor_video.training.cutouts import Cutout, choose_cutout
-from osor_video.training.effects import Placed, cast_shadow, contact_shadow, reflection, warp
-from osor_video.training.photos import random_crop, read_photo
+from osor_video.shapes import drop_small_parts, fill_small_holes
+from osor_video.tensors import FloatMap, Mask, Picture
+from osor_video.training.cutouts import Cutout, choose_cutout, premultiplied, sized
+from osor_video.training.developing import expose, record
+from osor_video.training.effects import (
+    Ground,
+    Patch,
+    Placed,
+    cast_shadow,
+    contact_shadow,
+    draw,
+    light_spill,
+    spread,
+)
+from osor_video.training.places import STAGE_SHARE, Place, draw_place
 
 VISIBLE = 0.035
 """Difference of the largest colour channel from which an effect counts as visible."""
 BLOB_SHARE = 0.10
-NO_EFFECT_SHARE = 0.15
-BYSTANDER_SHARE = 0.35
+NO_EFFECT_SHARE = 0.12
+CONTACT_SHARE = 0.8
+SPILL_SHARE = 0.15
+BYSTANDERS = (0.5, 0.3, 0.2)
+"""How often nobody, one thing and two things stand in both pictures, with effects of their own."""
+IN_SIGHT = 0.35
+"""Least share of the object that the picture shows."""
+SMALLEST_PART = 4e-4
+"""Of the effect mask, as a share of the picture; smaller parts are dropped."""
+SMALLEST_HOLE = 2.5e-3
+"""Smaller holes of the effect mask are filled."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,22 @@ class Pair:
     effect_mask: Mask
 
 
+@dataclass(frozen=True)
+class Layer:
+    """An object drawn into a place: all that it shows and changes.
+
+    ``drawn`` and ``mirrored`` are premultiplied colour and matte [h, w, 4]; ``shades`` [h, w], some a light;
+    ``contact`` [h, w]; ``spill`` [h, w, 3]. None or nothing where the object has no such effect.
+    """
+
+    foot_px: float
+    drawn: Patch
+    shades: tuple[list[Patch], ...] = ()
+    mirrored: Patch | None = None
+    contact: Patch | None = None
+    spill: Patch | None = None
+
+
 def make_pair(
     photos: list[Path],
     cutouts: list[Cutout],
@@ -40,15 +76,19 @@ def make_pair(
     blob_share: float = BLOB_SHARE,
 ) -> Pair:
     """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object."""
-    photo = read_photo(photos[int(random.integers(len(photos)))])
-    clean = random_crop(photo, side_px, widest_px, random).astype(np.float32) / 255.0
-    if random.random() < BYSTANDER_SHARE:
-        clean, _ = _add_object(clean, cutouts, random)
+    placed, ground = _stand(choose_cutout(cutouts, random), side_px, random)
+    place = draw_place(photos, ground, widest_px, random, placed.height_px)
+    others = [
+        draw_layer(place, _stand_beside(choose_cutout(cutouts, random), placed, ground, random), random)
+        for _ in range(int(random.choice(len(BYSTANDERS), p=BYSTANDERS)))
+    ]
     if random.random() < blob_share:
-        blob = random_blob(side_px, random)
-        return _finish(clean, clean, blob, random)
-    shot, mask = _add_object(clean, cutouts, random)
-    return _finish(shot, clean, mask, random)
+        clean = compose(place, others)
+        return _finish(clean, clean, random_blob(side_px, random), random)
+    layer = draw_layer(place, placed, random)
+    others = [other for other in others if _leaves_in_sight(layer, other, side_px)]
+    shot, clean = compose(place, [*others, layer]), compose(place, others)
+    return _finish(shot, clean, _in_sight(layer, others, side_px) > 0.5, random)
 
 
 def random_blob(side_px: int, random: np.random.Generator) -> Mask:
@@ -63,55 +103,153 @@ def random_blob(side_px: int, random: np.random.Generator) -> Mask:
     return canvas > 0
 
 
-def _add_object(clean: FloatMap, cutouts: list[Cutout], random: np.random.Generator) -> tuple[FloatMap, Mask]:
-    """(picture with one more object and its effects, the object's mask); part of it is always in sight."""
-    side = clean.shape[0]
-    while True:
-        placed = _place(choose_cutout(cutouts, random), side, random)
-        matte = warp(placed.cutout.matte, placed.matrix, side)
-        if (matte > 0.5).sum() >= 64:
-            break
-    shot = clean if random.random() < NO_EFFECT_SHARE else _add_effects(clean, placed, random)
-    colour = warp(_relit(placed.cutout.colour, clean, random), placed.matrix, side)
-    shot = shot * (1 - matte[..., None]) + colour * matte[..., None]
-    return np.asarray(shot, np.float32), matte > 0.5
-
-
-def _place(cutout: Cutout, side_px: int, random: np.random.Generator) -> Placed:
-    height, width = cutout.matte.shape
-    height_px = side_px * float(random.uniform(0.10, 0.60))
-    scale = height_px / height
-    foot = (side_px * float(random.normal(0.5, 0.28)), side_px * float(random.uniform(0.25, 1.10)))
-    flip = -1.0 if random.random() < 0.5 else 1.0
-    matrix = np.array(
-        [[flip * scale, 0, foot[0] - flip * scale * width / 2], [0, scale, foot[1] - height_px]]
+def draw_layer(place: Place, placed: Placed, random: np.random.Generator) -> Layer:
+    """The object in the light of the place; without any effect on it once in a while."""
+    ground = place.ground
+    placed = replace(placed, cutout=_relit(placed.cutout, place, random))
+    drawn = draw(premultiplied(placed.cutout), placed.upright(), ground.side_px, 2.0)
+    if random.random() < 0.3:
+        drawn = drawn.of(cv2.GaussianBlur(drawn.values, (0, 0), float(random.uniform(0.3, 0.8))))
+    if random.random() < NO_EFFECT_SHARE:
+        return Layer(placed.foot[1], drawn)
+    contact, spill = None, None
+    if random.random() < CONTACT_SHARE:
+        contact = contact_shadow(ground, placed, float(np.exp(random.uniform(np.log(0.008), np.log(0.12)))))
+        contact = contact.of(contact.values * float(random.uniform(0.2, 0.75)))
+    if random.random() < SPILL_SHARE:
+        spill = light_spill(ground, placed, float(random.uniform(0.1, 0.5)))
+    return Layer(
+        placed.foot[1],
+        drawn,
+        tuple(cast_shadow(ground, placed, light) for light in place.lights),
+        place.mirror.image_of(ground, placed) if place.mirror else None,
+        contact,
+        spill,
     )
-    return Placed(cutout, matrix, foot, height_px, scale * width)
 
 
-def _relit(colour: FloatMap, clean: FloatMap, random: np.random.Generator) -> FloatMap:
-    """Bring an object's brightness halfway to the place's, with some freedom left."""
-    gain = (0.15 + float(clean.mean())) / (0.15 + float(colour.mean()))
-    gain = gain ** float(random.uniform(0.2, 0.8)) * float(random.uniform(0.8, 1.25))
-    return np.asarray(np.clip(colour * np.float32(gain), 0, 1), np.float32)
+def compose(place: Place, layers: list[Layer]) -> FloatMap:
+    """The picture [S, S, 3] of a place with objects: light, then what the ground mirrors, then they themselves.
+
+    Where two shadows of one light meet, the ground is no darker than in one.
+    """
+    layers = sorted(layers, key=lambda layer: layer.foot_px)
+    picture = place.diffuse.copy()
+    for index, light in enumerate(place.lights):
+        shade = place.shades[index].copy()
+        for patch in (patch for layer in layers if layer.shades for patch in layer.shades[index]):
+            shade[patch.where] = np.maximum(shade[patch.where], patch.values)
+        picture *= cv2.merge([1 - shade * part for part in light.share])
+    for layer in layers:
+        if layer.contact is not None:
+            picture[layer.contact.where] *= spread(1 - layer.contact.values)
+        if layer.spill is not None:
+            picture[layer.spill.where] *= 1 + layer.spill.values
+    if place.mirror is not None:
+        seen = (picture if place.reflected is None else place.reflected).copy()
+        for layer in layers:
+            if layer.mirrored is not None:
+                _lay_over(layer.mirrored, seen)
+        picture += spread(place.mirror.strength) * (seen - picture)
+    for layer in layers:
+        _lay_over(layer.drawn, picture)
+    return picture
 
 
-def _add_effects(clean: FloatMap, placed: Placed, random: np.random.Generator) -> FloatMap:
-    side = clean.shape[0]
-    shot = clean
-    kind = random.random()
-    if kind < 0.7:
-        shot = shot * (1 - cast_shadow(placed, side, random))
-    if kind > 0.6:
-        colour, strength = reflection(placed, side, random)
-        shot = shot * (1 - strength) + colour
-    if random.random() < 0.5:
-        shot = shot * (1 - contact_shadow(placed, side, random))
-    return shot
+def _lay_over(patch: Patch, picture: FloatMap) -> None:
+    """Draw premultiplied colour over ``picture`` in place."""
+    below = picture[patch.where]
+    *colours, matte = cv2.split(patch.values)
+    below *= spread(1 - matte)
+    below += cv2.merge(colours)
+
+
+def _in_sight(layer: Layer, others: list[Layer], side_px: int) -> FloatMap:
+    """The object's matte without what stands before it [S, S]."""
+    matte = np.zeros((side_px, side_px), np.float32)
+    matte[layer.drawn.where] = layer.drawn.values[..., 3]
+    for other in others:
+        if other.foot_px > layer.foot_px:
+            matte[other.drawn.where] *= 1 - other.drawn.values[..., 3]
+    return matte
+
+
+def _leaves_in_sight(layer: Layer, other: Layer, side_px: int) -> bool:
+    return float(_in_sight(layer, [other], side_px).sum()) > 0.6 * float(layer.drawn.values[..., 3].sum())
+
+
+def _stand(cutout: Cutout, side_px: int, random: np.random.Generator) -> tuple[Placed, Ground]:
+    """The object somewhere in the picture, and the ground that it stands on."""
+    mirrored = bool(random.random() < 0.5)
+    while True:
+        height_px = side_px * float(np.exp(random.uniform(np.log(0.18), np.log(0.85))))
+        foot_y = side_px * float(random.uniform(0.5, 1.0))
+        if cutout.cut_off:
+            height_px, foot_y = 1.3 * height_px, side_px * float(random.uniform(1.0, 1.15))
+        placed = Placed(
+            sized(cutout, height_px, side_px, mirrored=mirrored),
+            (side_px * float(random.normal(0.5, 0.24)), foot_y),
+        )
+        matte = draw(placed.cutout.matte, placed.upright(), side_px)
+        if matte.values.sum() >= max(IN_SIGHT * placed.cutout.matte.sum(), side_px**2 / 500):
+            break
+    focal_px = side_px * float(np.exp(random.uniform(np.log(0.9), np.log(2.8))))
+    # How steeply one looks down at the foot, 9 to 45 degrees, decides how large its shadow is seen.
+    camera_px = focal_px * float(np.exp(random.uniform(np.log(0.16), np.log(1.0))))
+    staged = random.random() < STAGE_SHARE
+    wall_px = foot_y - min(camera_px, side_px) * float(random.uniform(0.03, 0.7)) if staged else None
+    return placed, Ground(side_px, foot_y - camera_px, focal_px, wall_px)
+
+
+def _stand_beside(cutout: Cutout, first: Placed, ground: Ground, random: np.random.Generator) -> Placed:
+    """Another object on the same ground, as large as its distance makes it."""
+    side, camera_px = ground.side_px, first.foot[1] - ground.horizon_px
+    farthest = ground.horizon_px + 0.15 * camera_px if ground.wall_px is None else ground.wall_px + 1
+    foot = (
+        side * float(random.uniform(-0.2, 1.2)),
+        float(random.uniform(farthest, max(1.1 * side, farthest))),
+    )
+    height_px = first.height_px * (foot[1] - ground.horizon_px) / camera_px * float(random.uniform(0.6, 1.3))
+    return Placed(
+        sized(cutout, float(np.clip(height_px, 6, 1.2 * side)), side, mirrored=bool(random.random() < 0.5)),
+        foot,
+    )
+
+
+def _relit(cutout: Cutout, place: Place, random: np.random.Generator) -> Cutout:
+    """Bring an object's brightness and hue some way to the place's; the side away from the light is darker."""
+    own = np.clip(cv2.mean(cutout.colour, (cutout.matte > 0.5).astype(np.uint8))[:3], 0.05, 0.9)
+    there = np.clip(cv2.mean(place.diffuse)[:3], 0.05, 0.9)
+    level = (float(there.mean()) / float(own.mean())) ** float(random.uniform(0.1, 0.6))
+    level *= float(np.exp(random.normal(0, 0.15)))
+    # A gamma brightens without burning out what is bright already.
+    gamma = np.log(np.clip(own.mean() * level, 0.05, 0.85)) / np.log(own.mean())
+    hue = (there / there.mean()) ** float(random.uniform(0.0, 0.4))
+    colour = cutout.colour ** np.float32(gamma) * hue.astype(np.float32)
+    if place.lights:
+        light = place.lights[0]
+        side = -np.sign(light.across) * float(random.uniform(0, 0.3)) * np.linspace(-1, 1, colour.shape[1])
+        behind = float(random.uniform(0, 0.35)) if light.away < 0 else 0.0
+        colour = colour * (1 + side[:, None] - behind).astype(np.float32)
+    return replace(cutout, colour=np.clip(colour, 0, 1))
 
 
 def _finish(shot: FloatMap, clean: FloatMap, mask: Mask, random: np.random.Generator) -> Pair:
-    """Add the same grain to both sides and find where the effects can be seen."""
-    seen = cv2.GaussianBlur(np.abs(shot - clean).max(axis=2), (0, 0), 1.0) > VISIBLE
-    grain = random.normal(0, float(random.uniform(0, 0.012)), clean.shape).astype(np.float32)
-    return Pair(to_uint8(shot + grain), to_uint8(clean + grain), mask, mask | seen)
+    """One camera for both pictures; before its noise, find where the effects can be seen."""
+    shot, clean = expose([shot, clean], random)
+    seen = visible_difference(shot, clean, mask)
+    taken, plate = record([shot, clean], random)
+    # Compression carries a little of the difference beyond its edge: never so much that it is seen.
+    most = int(255 * VISIBLE)
+    near = cv2.min(cv2.max(taken, cv2.subtract(plate, (most,) * 4)), cv2.add(plate, (most,) * 4))
+    return Pair(np.where(spread(seen.astype(np.uint8)) > 0, taken, near), plate, mask, seen)
+
+
+def visible_difference(shot: FloatMap, clean: FloatMap, mask: Mask) -> Mask:
+    """``mask`` and everything that differs visibly, both pictures without noise; specks and small holes are gone."""
+    red, green, blue = cv2.split(cv2.absdiff(shot, clean))
+    seen = cv2.GaussianBlur(cv2.max(cv2.max(red, green), blue), (0, 0), 0.8) > VISIBLE
+    if not seen.any():
+        return mask
+    parts = drop_small_parts(mask | seen, SMALLEST_PART * mask.size) | mask
+    return fill_small_holes(parts, SMALLEST_HOLE * mask.size)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from osor_video.shapes import disc
+from osor_video.shapes import disc, drop_small_parts, fill_small_holes
 from osor_video.tensors import FloatMap, Mask, Picture
 
 
@@ -69,7 +69,9 @@ def effect_aware_mask(shot: Picture, clean: Picture) -> Mask:
     hot = (heat(shot, clean) > THRESHOLD).astype(np.uint8)
     opened = cv2.morphologyEx(hot, cv2.MORPH_OPEN, element)
     closed = np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, element) > 0)
-    return _fill_holes(_drop_regions(closed, SMALLEST_REGION_PX * megapixels), SMALLEST_HOLE_PX * megapixels)
+    return fill_small_holes(
+        drop_small_parts(closed, SMALLEST_REGION_PX * megapixels), SMALLEST_HOLE_PX * megapixels
+    )
 
 
 def heat(shot: Picture, clean: Picture) -> FloatMap:
@@ -99,20 +101,3 @@ def _relative(difference: FloatMap, least: float) -> FloatMap:
     seen = effect[effect > 0]
     strongest = float(np.percentile(seen, PERCENTILE)) if seen.size else 0.0
     return np.asarray(np.minimum(effect / max(strongest, least), 1), np.float32)
-
-
-def _drop_regions(mask: Mask, smallest_px: float) -> Mask:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    kept = stats[:, cv2.CC_STAT_AREA] >= smallest_px
-    kept[0] = False
-    return np.asarray(kept[labels])
-
-
-def _fill_holes(mask: Mask, smallest_px: float) -> Mask:
-    """A hole is a part of the background that does not touch the picture's edge."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
-    filled = stats[:, cv2.CC_STAT_AREA] < smallest_px
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        filled[edge] = False
-    filled[0] = False
-    return np.asarray(mask | filled[labels])

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from osor_video.errors import ConfigError
+from osor_video.shapes import dilate
 from osor_video.tensors import Mask
 from osor_video.training.bad_masks import SHARES, choose_kind, spoil_mask
 from osor_video.training.cutouts import Cutout, choose_cutout, load_cutouts
-from osor_video.training.effects import ground_affine
-from osor_video.training.pairs import VISIBLE, Pair, make_pair, random_blob
+from osor_video.training.pairs import VISIBLE, Pair, make_pair, random_blob, visible_difference
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 
 SIDE = 64
@@ -73,30 +73,48 @@ def test_the_same_seed_makes_the_same_pair(material: Material) -> None:
 
 def test_nothing_visible_changes_outside_the_effect_mask(material: Material) -> None:
     changed_by_effects = 0
-    for seed in range(30):
+    for seed in range(40):
         pair = pair_of(material, seed)
         difference = np.abs(pair.shot.astype(int) - pair.clean.astype(int)).max(axis=2)
-        # The seen difference is measured on a slightly blurred map, so single pixels may exceed it a little.
-        assert difference[~pair.effect_mask].max(initial=0) <= 255 * VISIBLE * 3
+        assert difference[~pair.effect_mask].max(initial=0) <= 255 * VISIBLE
         assert (pair.mask <= pair.effect_mask).all()
         assert pair.mask.any()
-        changed_by_effects += int((pair.effect_mask & ~pair.mask).sum() > 50)
-    assert changed_by_effects > 10
+        changed_by_effects += int((pair.effect_mask & ~dilate(pair.mask, 2)).sum() > 50)
+    assert changed_by_effects > 15
 
 
-def test_a_random_hole_changes_no_pixel(material: Material) -> None:
-    pair = pair_of(material, 0, blob_share=1.0)
-    assert np.array_equal(pair.shot, pair.clean)
-    assert np.array_equal(pair.mask, pair.effect_mask)
+def test_the_effect_mask_holds_what_can_be_seen_and_no_specks() -> None:
+    clean = np.full((100, 100, 3), 0.5, np.float32)
+    shot = clean.copy()
+    shot[20:60, 20:40] = 0.1
+    shot[30:34, 28:32] = 0.5
+    shot[60:90, 20:60] -= 2 * VISIBLE
+    shot[:, 80:] -= 0.5 * VISIBLE
+    shot[5, 5] = 0.7
+    mask = np.zeros((100, 100), bool)
+    mask[20:60, 20:40] = True
+    mask[30:34, 28:32] = False
+    found = visible_difference(shot, clean, mask)
+    assert found[30:34, 28:32].all()
+    assert found[60:90, 20:60].all()
+    assert not found[:, 70:].any()
+    assert not found[:15, :15].any()
 
 
-def test_the_mirror_image_lies_below_the_foot() -> None:
-    matrix = np.array([[1.0, 0, 10], [0, 1.0, 20]])
-    foot = (15.0, 60.0)
-    mirrored = ground_affine(matrix, foot, 0.0, -1.0)
-    assert (mirrored @ [5, 40, 1]).tolist() == [15, 60]
-    assert (mirrored @ [5, 0, 1]).tolist() == [15, 100]
-    assert (ground_affine(matrix, foot, 0.5, 0.25) @ [5, 0, 1]).tolist() == [15 + 0.5 * 40, 60 - 0.25 * 40]
+def test_a_random_hole_shows_nothing_but_grain(material: Material) -> None:
+    for seed in range(5):
+        pair = pair_of(material, seed, blob_share=1.0)
+        assert np.abs(pair.shot.astype(int) - pair.clean.astype(int)).max() <= 255 * VISIBLE
+        assert np.array_equal(pair.mask, pair.effect_mask)
+
+
+def test_most_pairs_show_what_their_objects_do(material: Material) -> None:
+    shares = []
+    for seed in range(60):
+        pair = pair_of(material, seed, blob_share=0.0)
+        shares.append((pair.effect_mask & ~dilate(pair.mask, 2)).sum() / pair.mask.sum())
+    assert np.quantile(shares, 0.75) > 0.2
+    assert np.quantile(shares, 0.05) < 0.1
 
 
 @pytest.fixture
