@@ -30,11 +30,11 @@ def alpha_bce(alpha_logit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(alpha_logit, target, weight)
 
 
-def alpha_dice(alpha_logit: Tensor, target: Tensor) -> Tensor:
-    """1 - (2 sum s t + 1) / (sum s + sum t + 1) of each sample, averaged (soft Dice, Milletari 2016)."""
-    alpha = alpha_logit.sigmoid()
+def alpha_dice(alpha_logit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """1 - (2 sum w s t + 1) / (sum w s + sum w t + 1) of each sample, averaged (soft Dice, Milletari 2016)."""
+    alpha = weight * alpha_logit.sigmoid()
     overlap = (alpha * target).sum(dim=(1, 2, 3))
-    size = alpha.sum(dim=(1, 2, 3)) + target.sum(dim=(1, 2, 3))
+    size = (alpha + weight * target).sum(dim=(1, 2, 3))
     return (1 - (2 * overlap + 1) / (size + 1)).mean()
 
 

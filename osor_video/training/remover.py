@@ -115,6 +115,8 @@ class RemovalLoss:
     def __call__(self, unet: Any, batch: Batch, eps: Tensor) -> tuple[Tensor, dict[str, float]]:
         """f L1(z0, z_clean) weighted to object and effects + b BCE(alpha) + d Dice(alpha) + the picture's losses.
 
+        Dice counts twice: over the picture, and over what the user's mask leaves out.
+
         Phase 1 leaves the two losses of alpha out, and only logs them.
         """
         shot, clean, mask, effect_mask = batch
@@ -129,14 +131,16 @@ class RemovalLoss:
         z0, alpha_logit = predict_x0(z_t, out[:, :-1], self.abar, prediction_type, start), out[:, -1:]
         weight = (target > 0).float().clamp(min=self.config.outside_weight)
         fill = masked_l1(z0, z_clean, weight)
-        # Cells of an effect are few, and the mask does not point at them.
-        effects = (target > 0) & (masked == 0)
-        emphasis = torch.where(effects, self.config.effect_emphasis, 1.0)
-        bce, dice = alpha_bce(alpha_logit, target, emphasis), alpha_dice(alpha_logit, target)
+        # What the mask leaves out is the hard part, and little of the whole: it counts by itself as well.
+        beyond = (masked == 0).float()
+        emphasis = 1 + (self.config.effect_emphasis - 1) * beyond * (target > 0)
+        bce = alpha_bce(alpha_logit, target, emphasis)
+        dice = alpha_dice(alpha_logit, target, torch.ones_like(target))
+        dice_beyond = alpha_dice(alpha_logit, target, beyond)
         loss = self.config.fill_weight * fill
         if self.config.phase == 2:
-            loss = loss + self.config.bce_weight * bce + self.config.dice_weight * dice
-        parts = (("fill", fill), ("bce", bce), ("dice", dice))
+            loss = loss + self.config.bce_weight * bce + self.config.dice_weight * (dice + dice_beyond)
+        parts = (("fill", fill), ("bce", bce), ("dice", dice), ("dice_beyond", dice_beyond))
         figures = {name: float(value.detach()) for name, value in parts}
         if self.pictures is not None:
             fused, made = self._fuse(z0, z, alpha_logit, masked, target)

@@ -35,12 +35,18 @@ def test_alpha_bce_by_hand() -> None:
 
 def test_alpha_dice_by_hand() -> None:
     logit, target = torch.zeros(1, 1, 1, 4), torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
-    assert alpha_dice(logit, target).item() == pytest.approx(1 - (2 * 1.0 + 1) / (2 + 2 + 1))
+    assert alpha_dice(logit, target, torch.ones(1, 1, 1, 4)).item() == pytest.approx(
+        1 - (2 * 1.0 + 1) / (2 + 2 + 1)
+    )
+    half = torch.tensor([[[[0.0, 1.0, 1.0, 1.0]]]])
+    assert alpha_dice(logit, target, half).item() == pytest.approx(1 - (2 * 0.5 + 1) / (1.5 + 1 + 1))
 
 
 def test_alpha_dice_of_a_perfect_answer_is_zero() -> None:
     target = torch.tensor([[[[1.0, 0.0]]]])
-    assert alpha_dice(200 * target - 100, target).item() == pytest.approx(0, abs=1e-6)
+    assert alpha_dice(200 * target - 100, target, torch.ones_like(target)).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_psnr_of_a_known_error() -> None:

@@ -173,7 +173,7 @@ def test_a_run_with_all_losses_adds_up(
     train_remover(contested_config(phase=phase), *sources, tmp_path)
     figures = {name: float(value) for name, value in log_rows(tmp_path)[-1].items()}
     assert figures["step"] == 3
-    alpha = figures["bce"] + 2 * figures["dice"] if phase == 2 else 0.0
+    alpha = figures["bce"] + 2 * (figures["dice"] + figures["dice_beyond"]) if phase == 2 else 0.0
     contest = 0.3 * figures["generator"] + figures["discriminator"] + figures["r1"]
     expected = 4 * figures["fill"] + alpha + 5 * figures["perceptual"] + contest
     assert figures["loss"] == pytest.approx(expected, abs=1e-3)
@@ -184,8 +184,9 @@ def test_without_them_the_loss_is_what_it_was(
 ) -> None:
     train_remover(remover_config(1), photos_folder, cutouts_folder, autoencoder_run, tmp_path)
     row = log_rows(tmp_path)[-1]
-    assert list(row) == ["step", "seconds", "loss", "fill", "bce", "dice"]
-    expected = 4 * float(row["fill"]) + float(row["bce"]) + 2 * float(row["dice"])
+    assert list(row) == ["step", "seconds", "loss", "fill", "bce", "dice", "dice_beyond"]
+    dice = float(row["dice"]) + float(row["dice_beyond"])
+    expected = 4 * float(row["fill"]) + float(row["bce"]) + 2 * dice
     assert float(row["loss"]) == pytest.approx(expected, abs=1e-4)
 
 
