@@ -191,10 +191,17 @@ def train(
         Path, typer.Argument(metavar="CONFIG", help="A YAML file such as configs/train/remover.yaml.")
     ],
     *,
-    photos: Annotated[Path, typer.Option("--photos", help="Folder of photographs, the backgrounds.")],
+    photos: Annotated[
+        Path,
+        typer.Option("--photos", "--pack", help="Folder of photographs, the backgrounds; or a data pack."),
+    ],
     output: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; one begun there goes on.")],
     cutouts: Annotated[
-        Path | None, typer.Option("--cutouts", help="Folder of labelled photographs, the objects.")
+        Path | None,
+        typer.Option(
+            "--cutouts",
+            help="Objects: labelled photographs, or pictures with transparency. A pack has its own.",
+        ),
     ] = None,
     autoencoder: Annotated[
         Path | None, typer.Option("--autoencoder", help="Folder of the autoencoder's run.")

@@ -10,6 +10,7 @@ from osor_video.errors import ConfigError
 from osor_video.removal.model import quiet_libraries
 from osor_video.training.autoencoder import train_autoencoder
 from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config, read_kind
+from osor_video.training.pack import cutouts_folder
 from osor_video.training.remover import train_remover
 
 
@@ -36,7 +37,7 @@ def train(config_file: Path, folders: Folders, quiet: bool) -> str:
             train_remover(
                 load_config(config_file, RemoverConfig),
                 folders.photos,
-                _needed(folders.cutouts, "--cutouts", "objects to paste, a folder of images/ and labels/"),
+                cutouts_folder(folders.photos, folders.cutouts),
                 _needed(folders.autoencoder, "--autoencoder", "the run of the autoencoder"),
                 folders.out,
                 folders.plates,

@@ -1,6 +1,7 @@
 """Making the compact model: ``python -m osor_video.training autoencoder|remover|export|validate CONFIG``.
 
-``savp SHOT CLEAN OUT`` makes effect-aware masks of before/after pictures.
+``pack OUT`` writes photographs and objects as one small folder, which ``--pack`` takes in place of ``--photos`` and
+``--cutouts``. ``savp SHOT CLEAN OUT`` makes effect-aware masks of before/after pictures.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from osor_video.errors import OsorError
 from osor_video.removal.model import bundled_model_path
@@ -18,6 +20,8 @@ from osor_video.training.autoencoder import train_autoencoder
 from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config
 from osor_video.training.export import export_model
 from osor_video.training.folders import write_effect_masks
+from osor_video.training.pack import LIMIT_MB, QUALITY, cutouts_folder, read_licences, write_pack
+from osor_video.training.photos import WORKING_SHORT_SIDE_PX
 from osor_video.training.remover import train_remover
 from osor_video.training.validate import validate_model, write_grids
 
@@ -41,17 +45,22 @@ def _run(arguments: argparse.Namespace) -> None:
         for path, share in write_effect_masks(arguments.shot, arguments.clean, arguments.out).items():
             log.info("wrote %s: %.1f %% of the picture", path, 100 * share)
         return
+    if arguments.task == "pack":
+        _pack(arguments)
+        return
     if arguments.task == "autoencoder":
         train_autoencoder(load_config(arguments.config, AutoencoderConfig), arguments.photos, arguments.out)
         return
     config = load_config(arguments.config, RemoverConfig)
     if arguments.task == "remover":
-        sources = (arguments.photos, arguments.cutouts, arguments.autoencoder)
+        objects = cutouts_folder(arguments.photos, arguments.cutouts)
+        sources = (arguments.photos, objects, arguments.autoencoder)
         train_remover(config, *sources, arguments.out, arguments.plates)
     elif arguments.task == "export":
         export_model(config, arguments.photos, arguments.autoencoder, arguments.remover, arguments.model)
     else:
-        sources = (arguments.model, arguments.photos, arguments.cutouts)
+        objects = cutouts_folder(arguments.photos, arguments.cutouts)
+        sources = (arguments.model, arguments.photos, objects)
         log.info("%s", json.dumps(validate_model(*sources, arguments.pairs, config.crop_px), indent=2))
         log.info("wrote %s", write_grids(*sources, arguments.out, config.crop_px))
 
@@ -69,18 +78,49 @@ def _parser() -> argparse.ArgumentParser:
         command = tasks.add_parser(task)
         command.add_argument("config", type=Path, help="a YAML file of configs/train")
         for folder in folders:
-            command.add_argument(f"--{folder}", type=Path, required=True)
+            names = ["--photos", "--pack"] if folder == "photos" else [f"--{folder}"]
+            command.add_argument(*names, type=Path, required=folder != "cutouts")
         if task == "remover":
             command.add_argument("--plates", type=Path, help="plates of your own: shot/, background/, masks")
         if task in ("export", "validate"):
             command.add_argument("--model", type=Path, default=bundled_model_path(), help="the model folder")
         if task == "validate":
             command.add_argument("--pairs", type=int, default=96, help="held-out pairs to measure on")
+    _add_pack(tasks)
     savp = tasks.add_parser("savp", help="effect-aware masks of pictures with and without an object")
     savp.add_argument("shot", type=Path, help="the picture with the object, or a folder of such pictures")
     savp.add_argument("clean", type=Path, help="the same without it; in a folder under the same names")
     savp.add_argument("out", type=Path, help="a PNG (for folders a folder), white = object and effects")
     return parser
+
+
+def _add_pack(tasks: Any) -> None:
+    command = tasks.add_parser("pack", help="photographs and objects as one small folder, a data pack")
+    command.add_argument("out", type=Path, help="the folder to write; it must not exist")
+    command.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
+    command.add_argument(
+        "--cutouts", type=Path, required=True, action="append", help="a folder of objects; may be given again"
+    )
+    command.add_argument("--licences", type=Path, required=True, help="a text file: whose the pictures are")
+    command.add_argument(
+        "--short-side", type=int, default=WORKING_SHORT_SIDE_PX, help="of photographs, in px"
+    )
+    command.add_argument("--quality", type=int, default=QUALITY, help="of shrunk photographs, as JPEG")
+    command.add_argument("--limit-mb", type=float, default=LIMIT_MB, help="largest size of the pack")
+    command.set_defaults(run=_pack)
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    manifest = write_pack(
+        arguments.photos,
+        arguments.cutouts,
+        arguments.out,
+        licences=read_licences(arguments.licences),
+        short_side_px=arguments.short_side,
+        quality=arguments.quality,
+        limit_mb=arguments.limit_mb,
+    )
+    log.info("wrote %s: photographs %s, objects %s", arguments.out, manifest.photos, manifest.cutouts)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""Objects cut from photographs along polygon labels (YOLO format: class x y x y ..., normalised)."""
+"""Objects to paste: cut from labelled photographs, or from pictures with transparency.
+
+Labels are YOLO's polygons (class x y x y ..., normalised). A picture with transparency (PNG or WebP) is one object;
+``person`` among the words of its name says that it is one, ``cut`` that it ends at the lower edge before its feet.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +14,26 @@ import cv2
 import numpy as np
 
 from osor_video.errors import ConfigError
-from osor_video.tensors import FloatMap, Picture
-from osor_video.training.photos import HELD_OUT_EVERY
+from osor_video.tensors import FloatMap, Picture, to_uint8
+from osor_video.training.photos import (
+    HELD_OUT,
+    HELD_OUT_EVERY,
+    TRAIN,
+    is_pack,
+    is_split,
+    pictures_in,
+    read_picture,
+)
 
-PERSON = 0
+PERSON, THING = 0, -1
+"""Labels of people (as in COCO) and of what has no label."""
+TRANSPARENT_SUFFIXES = {".png", ".webp"}
 SMALLEST_HEIGHT_PX = 56
 SMALLEST_AREA_PX = 1600
 EDGE_PX = 3
 """An object that ends this near to its photograph's lower edge goes on beyond it."""
+FAINTEST = 0.02
+"""Rows and columns of a matte that is nowhere above this are no part of the object."""
 LARGEST_PIECE = 0.95
 """An object of several pieces, the largest with a smaller share, was half hidden in its photograph."""
 LONGEST_SIDE_PX = 384
@@ -39,23 +56,64 @@ class Cutout:
 
 
 def load_cutouts(folder: Path) -> tuple[list[Cutout], list[Cutout]]:
-    """(training, validation) objects of a folder with ``images/`` and ``labels/``; split by photograph."""
-    images = sorted(folder.glob("images/**/*.jpg"))
-    split: tuple[list[Cutout], list[Cutout]] = ([], [])
-    for index, path in enumerate(images):
-        labels = Path(str(path).replace("/images/", "/labels/")).with_suffix(".txt")
-        if labels.exists():
-            split[index % HELD_OUT_EVERY == 0].extend(_cutouts_of(path, labels))
+    """(training, validation) objects of ``folder``, whatever it holds; split by file.
+
+    It may hold labelled photographs (``images/`` and ``labels/``), pictures with transparency, or those in the
+    folders of a split (``train/`` and ``held_out/``), or be a data pack. ConfigError where there are too few objects.
+    """
+    if is_pack(folder):
+        return load_cutouts(folder / "cutouts")
+    if is_split(folder):
+        parts = [pictures_in(folder / part) for part in (TRAIN, HELD_OUT)]
+        split = [[read_cutout(path) for path in part] for part in parts]
+    elif (folder / "images").is_dir():
+        split = _split_by_file([_labelled(path) for path in sorted(folder.glob("images/**/*.jpg"))])
+    else:
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in TRANSPARENT_SUFFIXES)
+        split = _split_by_file([[read_cutout(path)] for path in paths])
     if not split[0] or not split[1]:
-        raise ConfigError(f"{folder} holds too few labelled objects; expected images/*.jpg, labels/*.txt.")
-    return split
+        raise ConfigError(
+            f"{folder} holds too few objects ({len(split[0])} to train on, {len(split[1])} to validate); expected "
+            "images/*.jpg with labels/*.txt, or PNG or WebP files with transparency."
+        )
+    return split[0], split[1]
 
 
-def _cutouts_of(image_path: Path, label_path: Path) -> list[Cutout]:
-    bgr = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ConfigError(f"{image_path} cannot be read as a picture; remove it from the folder of cut-outs.")
-    picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+def _split_by_file(files: list[list[Cutout]]) -> list[list[Cutout]]:
+    return [
+        [
+            cutout
+            for index, found in enumerate(files)
+            if (index % HELD_OUT_EVERY == 0) == held
+            for cutout in found
+        ]
+        for held in (False, True)
+    ]
+
+
+def read_cutout(path: Path) -> Cutout:
+    """The object of a picture with transparency, its empty rim cut away; ConfigError for any other picture."""
+    bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if bgra is None:
+        raise ConfigError(f"{path} cannot be read as a picture; remove it from the folder of cut-outs.")
+    if bgra.ndim != 3 or bgra.shape[2] != 4:
+        raise ConfigError(f"{path} has no transparency; a cut-out is a PNG or WebP with an alpha channel.")
+    values = bgra.astype(np.float32) / np.iinfo(bgra.dtype).max
+    blue, green, red, matte = cv2.split(values)
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    label = PERSON if "person" in words else THING
+    cutout = _ready(Cutout(label, cv2.merge([red, green, blue]), matte, "cut" in words))
+    if cutout is None:
+        raise ConfigError(f"{path} is transparent all over; remove it from the folder of cut-outs.")
+    return cutout
+
+
+def _labelled(image_path: Path) -> list[Cutout]:
+    """The objects of one photograph; none where it has no labels."""
+    label_path = Path(str(image_path).replace("/images/", "/labels/")).with_suffix(".txt")
+    if not label_path.exists():
+        return []
+    picture = read_picture(image_path)
     rows = [line.split() for line in label_path.read_text(encoding="utf-8").splitlines() if line.strip()]
     found = [_cut(picture, int(row[0]), np.array(row[1:], dtype=np.float32).reshape(-1, 2)) for row in rows]
     return [cutout for cutout in found if cutout is not None]
@@ -74,7 +132,7 @@ def _cut(picture: Picture, label: int, polygon: FloatMap) -> Cutout | None:
         return None
     # Polygon labels run a little outside the object; a thinner rim leaves no halo of the old background.
     soft = cv2.GaussianBlur(cv2.erode(matte, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
-    return _kept_small(Cutout(label, colour, soft, cut_off=top + height >= picture.shape[0] - EDGE_PX))
+    return _ready(Cutout(label, colour, soft, cut_off=top + height >= picture.shape[0] - EDGE_PX))
 
 
 def _in_one_piece(matte: FloatMap) -> bool:
@@ -86,11 +144,21 @@ def _in_one_piece(matte: FloatMap) -> bool:
     return areas.size > 0 and bool(areas.max() >= LARGEST_PIECE * areas.sum())
 
 
-def _kept_small(cutout: Cutout) -> Cutout:
+def _ready(cutout: Cutout) -> Cutout | None:
+    """Shrunk if it is large, in steps of 1 / 255 as a file holds it, without an empty rim; None if empty."""
     longest = max(cutout.matte.shape)
-    if longest <= LONGEST_SIDE_PX:
-        return cutout
-    return sized(cutout, cutout.matte.shape[0] * LONGEST_SIDE_PX / longest, 10**6, mirrored=False)
+    if longest > LONGEST_SIDE_PX:
+        cutout = sized(cutout, cutout.matte.shape[0] * LONGEST_SIDE_PX / longest, 10**6, mirrored=False)
+    colour, matte = (to_uint8(values).astype(np.float32) / 255.0 for values in (cutout.colour, cutout.matte))
+    left, top, width, height = cv2.boundingRect((matte > FAINTEST).astype(np.uint8))
+    if width < 2 or height < 2:
+        return None
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return replace(
+        cutout,
+        colour=np.ascontiguousarray(colour[rows, columns]),
+        matte=np.ascontiguousarray(matte[rows, columns]),
+    )
 
 
 def choose_cutout(cutouts: list[Cutout], random: np.random.Generator, person_share: float = 0.6) -> Cutout:

@@ -11,14 +11,24 @@ import numpy as np
 from osor_video.errors import ConfigError
 from osor_video.tensors import Picture
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+TRAIN, HELD_OUT = "train", "held_out"
+"""Folders of a split that somebody made; without them every twelfth file is held out."""
+MANIFEST = "manifest.json"
+"""The file that makes a folder a data pack, with its photographs in photos/ and its objects in cutouts/."""
 HELD_OUT_EVERY = 12
 WORKING_SHORT_SIDE_PX = 448
 
 
 def list_photos(folder: Path) -> list[Path]:
-    """All photographs of ``folder``, sorted by name; ConfigError when there are fewer than two."""
-    photos = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    """All photographs of ``folder``, sorted by name; ConfigError when there are fewer than two.
+
+    A folder with ``train/`` and ``held_out/`` gives those of both, the split being made; a data pack is one.
+    """
+    if is_pack(folder):
+        return list_photos(folder / "photos")
+    folders = [folder / TRAIN, folder / HELD_OUT] if is_split(folder) else [folder]
+    photos = [path for part in folders for path in pictures_in(part)]
     if len(photos) < 2:
         raise ConfigError(
             f"{folder} holds {len(photos)} photographs; give a folder with two or more (--photos)."
@@ -26,17 +36,41 @@ def list_photos(folder: Path) -> list[Path]:
     return photos
 
 
+def is_pack(folder: Path) -> bool:
+    """Whether ``folder`` is a data pack (``pack.py``)."""
+    return (folder / MANIFEST).is_file()
+
+
+def is_split(folder: Path) -> bool:
+    """Whether ``folder`` has the folders ``train/`` and ``held_out/``."""
+    return (folder / TRAIN).is_dir() and (folder / HELD_OUT).is_dir()
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files of ``folder``, sorted by name."""
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+
+
 def split_photos(photos: list[Path]) -> tuple[list[Path], list[Path]]:
-    """(training, validation): every twelfth photograph by name is held out."""
-    held_out = photos[::HELD_OUT_EVERY]
+    """(training, validation): by their folders if those are a split, else every twelfth by name is held out."""
+    if {photo.parent.name for photo in photos} == {TRAIN, HELD_OUT}:
+        held_out = [photo for photo in photos if photo.parent.name == HELD_OUT]
+    else:
+        held_out = photos[::HELD_OUT_EVERY]
     return [photo for photo in photos if photo not in set(held_out)], held_out
 
 
 @lru_cache(maxsize=512)
 def read_photo(path: Path, short_side_px: int = WORKING_SHORT_SIDE_PX) -> Picture:
     """RGB uint8 [H, W, 3], shrunk (never enlarged) to ``short_side_px``; kept in memory."""
-    photo = read_picture(path)
+    return shrink(read_picture(path), short_side_px)
+
+
+def shrink(photo: Picture, short_side_px: int) -> Picture:
+    """RGB uint8 [H, W, 3] shrunk to ``short_side_px``; as it is if it is no larger."""
     scale = min(1.0, short_side_px / min(photo.shape[:2]))
+    if scale == 1.0:
+        return photo
     size_wh = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
     return np.asarray(cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 

@@ -60,7 +60,7 @@ def test_cutouts_leave_small_objects_out_and_split_by_photograph(cutouts_folder:
 
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="too few labelled objects"):
+    with pytest.raises(ConfigError, match=r"too few objects \(0 to train"):
         load_cutouts(tmp_path)
 
 
