@@ -11,11 +11,14 @@ from rich.table import Table
 
 from osor_video.apps.progress import shown_progress
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
+from osor_video.benchmark.davis import open_sequences, track
 from osor_video.benchmark.run import measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
-from osor_video.benchmark.table import HEADER, Rows, markdown, rows, speed_rows, stage_rows
+from osor_video.benchmark.table import HEADER, Rows, markdown, mask_rows, rows, speed_rows, stage_rows
 from osor_video.config import Config
 from osor_video.errors import ConfigError
+from osor_video.flow.weights import build_flow
+from osor_video.masks.features import build_features
 from osor_video.removal.model import quiet_libraries
 
 PLAIN_WIDTH = 150
@@ -47,6 +50,15 @@ def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> N
     """Print, and where asked for write, speed and memory against length."""
     runs = [measure_speed(case.clip, case.first, config, frames) for frames in LENGTHS]
     _show([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
+
+
+def measure_masks(folder: Path, names: Sequence[str], config: Config, markdown_file: Path | None) -> None:
+    """Print, and where asked for write, how well masks hold on the sequences of a DAVIS-like folder."""
+    sequences = open_sequences(folder, list(names))
+    flow, features = build_flow(config.flow), build_features()
+    with shown_progress(quiet=False) as progress:
+        runs = [track(sequence, flow, features, config, progress) for sequence in sequences]
+    _show([(f"Masks with {flow.name}", *mask_rows(runs))], markdown_file)
 
 
 def _show(tables: Tables, markdown_file: Path | None) -> None:

@@ -162,10 +162,14 @@ def bench(
         Path | None,
         typer.Option("--clips", help="Folder of NAME.mp4, NAME_first.png, NAME_clean.mp4, NAME_mask.mkv."),
     ] = None,
-    case: Annotated[list[str] | None, typer.Option("--case", help="Only this case.")] = None,
+    case: Annotated[list[str] | None, typer.Option("--case", help="Only this case, or sequence.")] = None,
     speed: Annotated[
         bool, typer.Option("--speed", help="Frames/s and memory at 100, 200 and 400 frames.")
     ] = False,
+    davis: Annotated[
+        Path | None,
+        typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
+    ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
     model: Model = None,
     flow: Flow = None,
@@ -178,6 +182,9 @@ def bench(
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
 
+        if davis is not None:
+            benchmark.measure_masks(davis, case or [], values, markdown)
+            return
         cases = benchmark.chosen_cases(clips, case or [])
         if speed:
             benchmark.measure_lengths(cases[0], values, markdown)

@@ -32,6 +32,10 @@ OBJECT = 127
 """An annotation's grey level above which it is object."""
 
 
+FEWEST = 6
+"""Frames a sequence needs: four count, one a quarter."""
+
+
 @dataclass(frozen=True)
 class Sequence:
     """One sequence: its pictures and true masks, paired by name, in order."""
@@ -96,9 +100,9 @@ def _resolution(folder: Path) -> Path:
 def _open_sequence(name: str, pictures: Path, masks: Path) -> Sequence:
     shown = {path.stem: path for path in sorted(pictures.glob("*.jpg"))}
     drawn = {path.stem: path for path in sorted(masks.glob("*.png"))}
-    if len(shown) < 3 or shown.keys() != drawn.keys():
+    if len(shown) < FEWEST or shown.keys() != drawn.keys():
         raise ConfigError(
-            f"Sequence {name} has {len(shown)} pictures and {len(drawn)} masks, expected three or more pairs of "
+            f"Sequence {name} has {len(shown)} pictures and {len(drawn)} masks, expected {FEWEST} or more pairs of "
             f"one name: NUMBER.jpg in {pictures}, NUMBER.png in {masks}."
         )
     return Sequence(name, tuple(shown.values()), tuple(drawn.values()))

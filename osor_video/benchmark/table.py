@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from osor_video.benchmark.davis import Tracked
 from osor_video.benchmark.run import Outcome
 from osor_video.benchmark.speed import SpeedRun
 from osor_video.report import RunReport
@@ -66,6 +69,23 @@ def speed_rows(runs: Sequence[SpeedRun]) -> tuple[tuple[str, ...], Rows]:
         for run in runs
     ]
     return header, body
+
+
+def mask_rows(runs: Sequence[Tracked]) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows of tracked sequences, their mean last."""
+    header = ("sequence", "frames", "mean J", "recall", "decay", "s a frame")
+    frames = [len(run.overlaps) for run in runs]
+    body = [
+        [run.name, str(count), *_figures(run.mean, run.recall, run.decay), f"{run.wall_s / count:.2f}"]
+        for run, count in zip(runs, frames, strict=True)
+    ]
+    means = (float(np.mean([getattr(run, name) for run in runs])) for name in ("mean", "recall", "decay"))
+    pace = sum(run.wall_s for run in runs) / sum(frames)
+    return header, [*body, ["mean", str(sum(frames)), *_figures(*means), f"{pace:.2f}"]]
+
+
+def _figures(*values: float) -> list[str]:
+    return [_number(value, 3) for value in values]
 
 
 def markdown(header: Sequence[str], body: Rows) -> str:

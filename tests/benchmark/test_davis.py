@@ -1,0 +1,80 @@
+"""Masks measured on a DAVIS-like folder: J, recall and decay by hand, and a real sequence of the synthetic world."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from osor_video.apps.cli import app
+from osor_video.benchmark.davis import Tracked, open_sequences, overlap
+from osor_video.errors import ConfigError
+from tests.world import World
+
+FRAMES = 7
+
+
+@pytest.fixture(scope="module")
+def davis(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("davis")
+    for part in ("JPEGImages", "Annotations"):
+        (folder / part / "480p/world").mkdir(parents=True)
+    for index in range(FRAMES):
+        picture = cv2.cvtColor(world.frames[index], cv2.COLOR_RGB2BGR)
+        cv2.imwrite(
+            str(folder / f"JPEGImages/480p/world/{index:05d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 98]
+        )
+        mask = world.masks[index].astype(np.uint8) * 255
+        cv2.imwrite(str(folder / f"Annotations/480p/world/{index:05d}.png"), mask)
+    return folder
+
+
+def test_overlap_by_hand() -> None:
+    a, b = np.array([[True, True, False]]), np.array([[False, True, True]])
+    assert overlap(a, b) == pytest.approx(1 / 3)
+    assert overlap(a, ~a) == 0
+    assert overlap(a & ~a, a & ~a) == 1
+
+
+def test_the_given_frame_and_the_last_have_no_say() -> None:
+    run = Tracked("x", (1.0, 0.9, 0.8, 0.6, 0.4, 0.0), (1.0,) * 6, 3.0)
+    assert run.mean == pytest.approx((0.9 + 0.8 + 0.6 + 0.4) / 4)
+    assert run.recall == pytest.approx(3 / 4)
+    assert run.decay == pytest.approx(0.9 - 0.4)
+
+
+def test_the_command_tracks_a_sequence_and_writes_the_table(davis: Path, tmp_path: Path) -> None:
+    table = tmp_path / "masks.md"
+    done = CliRunner().invoke(
+        app, ["bench", "--davis", str(davis), "--flow", "dis", "--markdown", str(table)]
+    )
+    assert done.exit_code == 0, done.output
+    header, _, first, mean = table.read_text().splitlines()
+    assert header == "| sequence | frames | mean J | recall | decay | s a frame |"
+    name, frames, found, recall, decay, seconds = (cell.strip() for cell in first.strip("|").split("|"))
+    assert (name, frames, recall) == ("world", "7", "1.000")
+    assert 0.9 < float(found) < 1
+    assert abs(float(decay)) < 0.1
+    assert float(seconds) > 0
+    assert mean == first.replace("world", "mean")
+
+
+def test_what_is_missing_is_named(davis: Path, tmp_path: Path) -> None:
+    assert [sequence.name for sequence in open_sequences(davis)] == ["world"]
+    with pytest.raises(ConfigError, match=r"no sequence 'dog' .*expected one of: world"):
+        open_sequences(davis, ["dog"])
+    with pytest.raises(
+        ConfigError, match="JPEGImages is no folder; give a folder with JPEGImages/ and Annotations/"
+    ):
+        open_sequences(tmp_path)
+    shutil.copytree(davis, tmp_path / "davis")
+    (tmp_path / "davis/Annotations/480p/world/00002.png").unlink()
+    with pytest.raises(ConfigError, match="has 7 pictures and 6 masks"):
+        open_sequences(tmp_path / "davis")
+    shutil.rmtree(tmp_path / "davis/Annotations/480p/world")
+    with pytest.raises(ConfigError, match="holds no sequences"):
+        open_sequences(tmp_path / "davis")
