@@ -36,6 +36,8 @@ FAINTEST = 0.02
 """Rows and columns of a matte that is nowhere above this are no part of the object."""
 LARGEST_PIECE = 0.95
 """An object of several pieces, the largest with a smaller share, was half hidden in its photograph."""
+BUST_SHARE = 0.4
+"""Of a person's width, taken up by the lowest rows: feet are narrower."""
 LONGEST_SIDE_PX = 384
 """Larger cut-outs are shrunk when they are loaded."""
 WHOLE_SHARE = 0.85
@@ -132,7 +134,14 @@ def _cut(picture: Picture, label: int, polygon: FloatMap) -> Cutout | None:
         return None
     # Polygon labels run a little outside the object; a thinner rim leaves no halo of the old background.
     soft = cv2.GaussianBlur(cv2.erode(matte, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
-    return _ready(Cutout(label, colour, soft, cut_off=top + height >= picture.shape[0] - EDGE_PX))
+    ends_early = top + height >= picture.shape[0] - EDGE_PX or (label == PERSON and _is_bust(matte))
+    return _ready(Cutout(label, colour, soft, cut_off=ends_early))
+
+
+def _is_bust(matte: FloatMap) -> bool:
+    """Whether the object ends below in a long straight edge, as a person behind a table does."""
+    low = matte[-max(2, matte.shape[0] // 25) :].min(axis=0)
+    return float(low.sum()) > BUST_SHARE * matte.shape[1]
 
 
 def _in_one_piece(matte: FloatMap) -> bool:

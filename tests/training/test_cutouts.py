@@ -94,10 +94,10 @@ def test_pictures_that_are_no_cutouts_are_named(tmp_path: Path) -> None:
 def test_a_half_hidden_object_is_left_out(tmp_path: Path) -> None:
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
-    whole = "0 0.2 0.1 0.6 0.1 0.6 0.9 0.2 0.9"
+    whole = "56 0.2 0.1 0.6 0.1 0.6 0.9 0.2 0.9"
     # A head and a leg, joined by a line as labels of several polygons are.
     pieces = (
-        "0 0.2 0.1 0.6 0.1 0.6 0.4 0.4 0.4 0.4 0.6 0.6 0.6 0.6 0.95 0.3 0.95 0.3 0.6 0.4 0.6 0.4 0.4 0.2 0.4"
+        "56 0.2 0.1 0.6 0.1 0.6 0.4 0.4 0.4 0.4 0.6 0.6 0.6 0.6 0.95 0.3 0.95 0.3 0.6 0.4 0.6 0.4 0.4 0.2 0.4"
     )
     for index, row in enumerate((whole, whole, pieces, pieces)):
         cv2.imwrite(str(tmp_path / f"images/{index}.jpg"), texture(index, 160, 160))
@@ -112,11 +112,22 @@ def test_an_object_that_its_photograph_cuts_off_is_marked_and_chosen_less(tmp_pa
         (tmp_path / name).mkdir()
     for index, bottom in enumerate(("0.9", "0.9", "1.0")):
         cv2.imwrite(str(tmp_path / f"images/{index}.jpg"), texture(index, 160, 160))
-        (tmp_path / f"labels/{index}.txt").write_text(f"0 0.2 0.1 0.6 0.1 0.6 {bottom} 0.2 {bottom}")
+        (tmp_path / f"labels/{index}.txt").write_text(f"56 0.2 0.1 0.6 0.1 0.6 {bottom} 0.2 {bottom}")
     training, _ = load_cutouts(tmp_path)
     assert [cutout.cut_off for cutout in training] == [False, True]
     random = np.random.default_rng(0)
     assert 0.02 < np.mean([choose_cutout(training, random).cut_off for _ in range(400)]) < 0.15
+
+
+def test_a_person_that_ends_in_a_straight_edge_has_no_feet(tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    bust, standing = "0.2 0.1 0.6 0.1 0.6 0.9 0.2 0.9", "0.4 0.1 0.6 0.5 0.55 0.9 0.4 0.6 0.25 0.9 0.2 0.5"
+    for index, row in enumerate((f"0 {bust}", f"0 {bust}", f"0 {standing}", f"56 {bust}")):
+        cv2.imwrite(str(tmp_path / f"images/{index}.jpg"), texture(index, 160, 160))
+        (tmp_path / f"labels/{index}.txt").write_text(row)
+    training, _ = load_cutouts(tmp_path)
+    assert [cutout.cut_off for cutout in training] == [True, False, False]
 
 
 def test_large_objects_are_shrunk_and_small_ones_keep_every_value(tmp_path: Path) -> None:
