@@ -32,7 +32,25 @@ class ResidualBlock(nn.Module):
         return x + correction
 
 
-class PatchAutoencoder(nn.Module):
+class ConfiguredModule(nn.Module):
+    """A network that a ``config.json`` describes, in the form of diffusers' networks."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.config = config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build from the values of a ``config.json``."""
+        return cls(**{key: value for key, value in config.items() if not key.startswith("_")})
+
+    def save_config(self, folder: Path) -> None:
+        """Write ``folder/config.json``."""
+        values = {"_class_name": type(self).__name__, **self.config}
+        (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+class PatchAutoencoder(ConfiguredModule):
     """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, H/stride, W/stride] and back."""
 
     def __init__(
@@ -45,15 +63,16 @@ class PatchAutoencoder(nn.Module):
         finish_width: int = 32,
         finish_blocks: int = 2,
     ) -> None:
-        super().__init__()
-        self.config = {
-            "latent_channels": latent_channels,
-            "stride": stride,
-            "decoder_width": decoder_width,
-            "decoder_blocks": decoder_blocks,
-            "finish_width": finish_width,
-            "finish_blocks": finish_blocks,
-        }
+        super().__init__(
+            {
+                "latent_channels": latent_channels,
+                "stride": stride,
+                "decoder_width": decoder_width,
+                "decoder_blocks": decoder_blocks,
+                "finish_width": finish_width,
+                "finish_blocks": finish_blocks,
+            }
+        )
         self.stride = stride
         self.encoder = nn.Conv2d(3, latent_channels, stride, stride=stride)
         self.linear = nn.Conv2d(latent_channels, 3 * stride**2, 1)
@@ -89,13 +108,3 @@ class PatchAutoencoder(nn.Module):
         self.encoder.bias.copy_(-rows @ mean)
         self.linear.weight.copy_(inverse.view_as(self.linear.weight))
         self.linear.bias.copy_(mean)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Build from the values of a ``config.json``."""
-        return cls(**{key: value for key, value in config.items() if not key.startswith("_")})
-
-    def save_config(self, folder: Path) -> None:
-        """Write ``folder/config.json`` in the form of diffusers' networks."""
-        values = {"_class_name": type(self).__name__, **self.config}
-        (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

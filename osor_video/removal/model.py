@@ -1,6 +1,7 @@
 """A model folder and the networks in it; the only file that knows diffusers.
 
-A folder has diffusers' layout: ``model.json`` (the record), ``vae/``, ``unet/`` and ``scheduler/``.
+A folder has diffusers' layout: ``model.json`` (the record), ``vae/``, ``unet/``, ``scheduler/`` and, where alpha comes
+from a head of its own, ``alpha/``.
 
 Convention: latents ``z`` are float32 [B, C, h, w], already scaled; pictures float32 [B, 3, H, W] in [0, 1].
 """
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from osor_video.errors import WeightsError
+from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
 from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, predict_x0
@@ -27,6 +29,7 @@ from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, pr
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
+ALPHA_FILES = (f"alpha/{CONFIG_FILE}", f"alpha/{WEIGHTS_FILE}")
 FILES = (
     f"vae/{CONFIG_FILE}",
     f"vae/{WEIGHTS_FILE}",
@@ -58,24 +61,33 @@ class OsorModel:
     """The autoencoder and the one-step backbone of one model folder, ready for inference."""
 
     def __init__(
-        self, record: ModelRecord, vae: Any, unet: Any, scheduler: Any, device: torch.device
+        self,
+        record: ModelRecord,
+        vae: Any,
+        unet: Any,
+        scheduler: Any,
+        device: torch.device,
+        alpha: AlphaHead | None = None,
     ) -> None:
         self.record = record
         self.device = device
         self.abar = float(scheduler.alphas_cumprod[record.timestep])
         self._vae = _ready(vae, device)
         self._unet = _ready(unet, device)
+        self._alpha = _ready(AlphaFinder.around(alpha), device) if alpha is not None else None
 
     @classmethod
     def from_folder(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
         """Load a model folder; WeightsError names the file that is missing, damaged or does not fit."""
         record = ModelRecord.read(folder)
-        record.check_files(folder, FILES)
+        has_alpha = bool(record.files.keys() & set(ALPHA_FILES))
+        record.check_files(folder, FILES + ALPHA_FILES if has_alpha else FILES)
         vae = _load_network(folder / "vae")
         unet = _load_network(folder / "unet")
         scheduler = DDPMScheduler.from_config(_read_json(folder / SCHEDULER_FILE))
         _check_fit(record, vae, unet, scheduler)
-        return cls(record, vae, unet, scheduler, torch.device(device))
+        alpha = _load_network(folder / "alpha") if has_alpha else None
+        return cls(record, vae, unet, scheduler, torch.device(device), alpha)
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
@@ -100,18 +112,21 @@ class OsorModel:
 
         ``image`` [B, 3, H, W] in [0, 1] with the object, ``mask`` [B, 1, H, W] of zeros and ones; ``eps`` unit normal,
         [B, C, h, w] or one tile [1, C, h, w] for all. Noise goes onto the frame's own latent (OSOR); a model that
-        predicts a residual starts from the frame with its hole interpolated.
+        predicts a residual starts from the frame with its hole interpolated. Alpha is the backbone's last channel, or the
+        answer of the folder's own head.
         """
+        image, mask, eps = (tensor.to(self.device, torch.float32) for tensor in (image, mask, eps))
         z = self.encode(image)
-        mask, eps = (tensor.to(self.device, torch.float32) for tensor in (mask, eps))
         prediction_type, start = self.record.prediction_type, z
         if prediction_type == "residual":
-            start = self.encode(interpolate_hole(image.to(self.device, torch.float32), mask))
+            start = self.encode(interpolate_hole(image, mask))
         z_t = add_noise(start, eps, self.abar)
         masked = latent_mask(mask, self.record.stride)
         out = self._backbone(torch.cat([z_t, masked, z], dim=1))
         channels = self.record.latent_channels
         z0 = predict_x0(z_t, out[:, :channels], self.abar, prediction_type, start)
+        if self._alpha is not None:
+            return Prediction(z, masked, z0, self._alpha(image, z, start, masked))
         return Prediction(z, masked, z0, out[:, channels : channels + 1])
 
     def _backbone(self, inputs: Tensor) -> Tensor:
@@ -167,16 +182,23 @@ def build_scheduler(prediction_type: PredictionType) -> Any:
 
 
 def save_model(
-    folder: Path, record: ModelRecord, vae: Any, unet: Any, dtype: torch.dtype = torch.float32
+    folder: Path,
+    record: ModelRecord,
+    vae: Any,
+    unet: Any,
+    dtype: torch.dtype = torch.float32,
+    alpha: AlphaHead | None = None,
 ) -> ModelRecord:
     """Write a model folder with weights in ``dtype``; returns the record completed with the files' sha256."""
-    for name, network in (("vae", vae), ("unet", unet)):
+    networks = {"vae": vae, "unet": unet} | ({"alpha": alpha} if alpha is not None else {})
+    for name, network in networks.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         weights = {key: value.detach().to(dtype).contiguous() for key, value in network.state_dict().items()}
         save_file(weights, folder / name / WEIGHTS_FILE)
         network.save_config(folder / name)
     build_scheduler(record.prediction_type).save_config(folder / "scheduler")
-    complete = record.model_copy(update={"files": {name: sha256_of(folder / name) for name in FILES}})
+    names = FILES + ALPHA_FILES if alpha is not None else FILES
+    complete = record.model_copy(update={"files": {name: sha256_of(folder / name) for name in names}})
     complete.write(folder)
     return complete
 
@@ -201,7 +223,7 @@ def _load_network(folder: Path) -> Any:
 
 def _empty_network(path: Path) -> Any:
     config = _read_json(path)
-    kinds = {kind.__name__: kind for kind in (PatchAutoencoder, AutoencoderKL, UNet2DModel)}
+    kinds = {kind.__name__: kind for kind in (PatchAutoencoder, AutoencoderKL, UNet2DModel, AlphaHead)}
     kind = kinds.get(config.get("_class_name", ""))
     if kind is None:
         raise WeightsError(f"{path} describes {config.get('_class_name')!r}; known are {', '.join(kinds)}.")
