@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from osor_video.flow.estimate import DisFlow
@@ -19,6 +21,14 @@ def world() -> World:
 def features() -> RecognitionFeatures:
     """The tracker's network with its real weights."""
     return build_features()
+
+
+@pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SDXL-inpainting base with all its parts."""
+    from tests.tiny_sdxl import tiny_sdxl  # noqa: PLC0415  (its libraries take half a minute to import)
+
+    return tiny_sdxl(tmp_path_factory.mktemp("sdxl") / "base")
 
 
 @pytest.fixture

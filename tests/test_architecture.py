@@ -38,6 +38,8 @@ DOORS = {
     "av": ("video/",),
     "decord": ("video/",),
     "diffusers": ("removal/model.py", "removal/autoencoder.py", "training/"),
+    "transformers": ("removal/prompt.py",),
+    "peft": ("training/lora.py",),
 }
 
 

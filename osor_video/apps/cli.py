@@ -216,13 +216,24 @@ def train(
     plates: Annotated[
         Path | None, typer.Option("--plates", help="Plates of your own: shot/, background/, mask/.")
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", help="SDXL inpainting base to fine-tune: a folder, or a name on the hub."),
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="Adapter to begin with (.pth, .safetensors).")
+    ] = None,
+    prompt: Annotated[
+        Path | None, typer.Option("--prompt-embeddings", help="Ready embeddings of the fixed prompt.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one part of a compact model: the autoencoder, then the remover."""
+    """Train one part of a compact model, the autoencoder, then the remover; or adapters of SDXL-inpainting."""
     with spoken_errors():
         from osor_video.apps import training  # noqa: PLC0415  (loads torch)
 
-        told = training.train(config, training.Folders(photos, output, cutouts, autoencoder, plates), quiet)
+        folders = training.Folders(photos, output, cutouts, autoencoder, plates)
+        told = training.train(config, folders, training.Weights(base, adapter, prompt), quiet)
         if not quiet:
             typer.echo(told)
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from osor_video.apps.progress import shown_progress
 from osor_video.errors import ConfigError
 from osor_video.removal.model import quiet_libraries
+from osor_video.report import Progress
 from osor_video.training.autoencoder import train_autoencoder
-from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config, read_kind
+from osor_video.training.config import (
+    AutoencoderConfig,
+    RemoverConfig,
+    SdxlLoraConfig,
+    load_config,
+    read_kind,
+)
 from osor_video.training.pack import cutouts_folder
 from osor_video.training.remover import train_remover
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,16 @@ class Folders:
     plates: Path | None
 
 
-def train(config_file: Path, folders: Folders, quiet: bool) -> str:
+@dataclass(frozen=True)
+class Weights:
+    """What a LoRA run begins with: a ``base`` by folder or name, an ``adapter``, ready ``prompt`` embeddings."""
+
+    base: str | None = None
+    adapter: Path | None = None
+    prompt: Path | None = None
+
+
+def train(config_file: Path, folders: Folders, weights: Weights, quiet: bool) -> str:
     """Train or go on training; returns what was done in one line. ConfigError where a folder is missing."""
     quiet_libraries()
     kind = read_kind(config_file)
@@ -33,6 +52,8 @@ def train(config_file: Path, folders: Folders, quiet: bool) -> str:
         if kind == "autoencoder":
             config = load_config(config_file, AutoencoderConfig)
             train_autoencoder(config, folders.photos, folders.out, progress)
+        elif kind == "sdxl_lora":
+            _train_lora(config_file, folders, weights, progress)
         else:
             train_remover(
                 load_config(config_file, RemoverConfig),
@@ -46,7 +67,22 @@ def train(config_file: Path, folders: Folders, quiet: bool) -> str:
     return f"{kind}: checkpoint and log in {folders.out}; the same command goes on from there"
 
 
-def _needed(folder: Path | None, option: str, what: str) -> Path:
-    if folder is None:
+def _train_lora(config_file: Path, folders: Folders, weights: Weights, progress: Progress) -> None:
+    from osor_video.training.sdxl import Beginning, train_sdxl_lora  # noqa: PLC0415  (takes seconds to import)
+
+    base = _needed(weights.base, "--base", "an SDXL inpainting base, a folder or a name on the hub")
+    train_sdxl_lora(
+        load_config(config_file, SdxlLoraConfig),
+        Beginning(base, weights.adapter, weights.prompt),
+        folders.photos,
+        cutouts_folder(folders.photos, folders.cutouts),
+        folders.out,
+        folders.plates,
+        progress,
+    )
+
+
+def _needed(given: T | None, option: str, what: str) -> T:
+    if given is None:
         raise ConfigError(f"The training of the remover needs {option}: {what}.")
-    return folder
+    return given

@@ -99,6 +99,37 @@ class ModelRecord(_Plain):
                 )
 
 
+class AdapterRecord(_Plain):
+    """The record of one adapter, ``NAME.json`` beside ``NAME.pth`` or ``NAME.safetensors``."""
+
+    base: str
+    """The base it was trained on: a name on the hub, or a folder."""
+    phase: Literal[1, 2]
+    """1: no alpha, the mask decides where the fill counts; 2: alpha decides."""
+    timestep: int = Field(ge=0)
+    """The one timestep it was trained at, of the base's schedule."""
+    prediction_type: PredictionType
+    """What the first C output channels are."""
+    rank: int = Field(ge=1)
+    """Rank of the pairs, and their alpha."""
+    made: dict[str, str | int | float] = {}
+    """How it was made: steps, hours, what it began with."""
+    sha256: str = ""
+    """Of the adapter's file."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record; WeightsError where it is missing or wrong."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise WeightsError(f"{path} is not the record of an adapter: {error}") from error
+
+    def write(self, path: Path) -> None:
+        """Write the record."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
 def sha256_of(path: Path) -> str:
     """Hex sha256 of a file; WeightsError where it cannot be read."""
     try:

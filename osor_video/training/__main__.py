@@ -1,7 +1,8 @@
 """Making the compact model: ``python -m osor_video.training autoencoder|remover|export|validate CONFIG``.
 
 ``pack OUT`` writes photographs and objects as one small folder, which ``--pack`` takes in place of ``--photos`` and
-``--cutouts``. ``savp SHOT CLEAN OUT`` makes effect-aware masks of before/after pictures.
+``--cutouts``. ``savp SHOT CLEAN OUT`` makes effect-aware masks of before/after pictures. ``export`` of a configuration
+of kind sdxl_lora writes the run's adapter: ``--remover RUN --model FILE.pth``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from osor_video.errors import OsorError
+from osor_video.errors import ConfigError, OsorError
 from osor_video.removal.model import bundled_model_path
 from osor_video.training.autoencoder import train_autoencoder
-from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config
+from osor_video.training.config import (
+    AutoencoderConfig,
+    RemoverConfig,
+    SdxlLoraConfig,
+    load_config,
+    read_kind,
+)
 from osor_video.training.export import export_model
 from osor_video.training.folders import write_effect_masks
 from osor_video.training.pack import LIMIT_MB, QUALITY, cutouts_folder, read_licences, write_pack
@@ -51,18 +58,32 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.task == "autoencoder":
         train_autoencoder(load_config(arguments.config, AutoencoderConfig), arguments.photos, arguments.out)
         return
+    if arguments.task == "export" and read_kind(arguments.config) == "sdxl_lora":
+        _export_adapter(arguments)
+        return
     config = load_config(arguments.config, RemoverConfig)
     if arguments.task == "remover":
         objects = cutouts_folder(arguments.photos, arguments.cutouts)
         sources = (arguments.photos, objects, arguments.autoencoder)
         train_remover(config, *sources, arguments.out, arguments.plates)
     elif arguments.task == "export":
+        for folder in ("photos", "autoencoder"):
+            if getattr(arguments, folder) is None:
+                raise ConfigError(f"The export of a compact model needs --{folder}: it holds both networks.")
         export_model(config, arguments.photos, arguments.autoencoder, arguments.remover, arguments.model)
     else:
         objects = cutouts_folder(arguments.photos, arguments.cutouts)
         sources = (arguments.model, arguments.photos, objects)
         log.info("%s", json.dumps(validate_model(*sources, arguments.pairs, config.crop_px), indent=2))
         log.info("wrote %s", write_grids(*sources, arguments.out, config.crop_px))
+
+
+def _export_adapter(arguments: argparse.Namespace) -> None:
+    from osor_video.training.sdxl import export_adapter  # noqa: PLC0415  (takes seconds to import)
+
+    config = load_config(arguments.config, SdxlLoraConfig)
+    record = export_adapter(config, arguments.remover, arguments.model)
+    log.info("wrote %s: phase %d, rank %d", arguments.model, record.phase, record.rank)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,11 +100,18 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("config", type=Path, help="a YAML file of configs/train")
         for folder in folders:
             names = ["--photos", "--pack"] if folder == "photos" else [f"--{folder}"]
-            command.add_argument(*names, type=Path, required=folder != "cutouts")
+            # An adapter's export needs neither photographs nor an autoencoder.
+            is_optional = folder == "cutouts" or (task == "export" and folder != "remover")
+            command.add_argument(*names, type=Path, required=not is_optional)
         if task == "remover":
             command.add_argument("--plates", type=Path, help="plates of your own: shot/, background/, masks")
         if task in ("export", "validate"):
-            command.add_argument("--model", type=Path, default=bundled_model_path(), help="the model folder")
+            command.add_argument(
+                "--model",
+                type=Path,
+                default=bundled_model_path(),
+                help="the model folder or, of an adapter, its file",
+            )
         if task == "validate":
             command.add_argument("--pairs", type=int, default=96, help="held-out pairs to measure on")
     _add_pack(tasks)

@@ -12,8 +12,8 @@ from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, PredictionType
 
 T = TypeVar("T", bound=BaseModel)
-Kind = Literal["autoencoder", "remover"]
-KINDS: dict[str, Kind] = {"autoencoder": "autoencoder", "remover": "remover"}
+Kind = Literal["autoencoder", "remover", "sdxl_lora"]
+KINDS: dict[str, Kind] = {"autoencoder": "autoencoder", "remover": "remover", "sdxl_lora": "sdxl_lora"}
 
 
 class _Section(BaseModel):
@@ -69,19 +69,14 @@ class AutoencoderConfig(_Section):
     """8x8 patches from which the principal components are taken."""
 
 
-class RemoverConfig(_Section):
-    """Training of the one-step UNet on pairs made on the fly."""
+class PairTrainingConfig(_Section):
+    """What every training on pairs made on the fly shares, whatever network it trains."""
 
-    kind: Literal["remover"] = "remover"
-    """What is trained; ``osor-video train`` goes by it."""
-    architecture: Architecture = Architecture()
     loop: LoopConfig = LoopConfig()
-    timestep: int = Field(default=100, ge=0, lt=1000)
-    """The one timestep. OSOR's 400 hides the frame from a network that knows how pictures look; a small one trained
-    from scratch needs what noise leaves (sqrt(abar) is .95 at 100)."""
-    prediction_type: PredictionType = "residual"
-    """What the first C output channels are. A small network fills much sooner when it says what to add to the
-    surroundings' interpolation: otherwise it must first learn to cancel noise and to carry colours into the hole."""
+    timestep: int = Field(default=400, ge=0, lt=1000)
+    """The one timestep."""
+    prediction_type: PredictionType = "epsilon"
+    """What the first C output channels are."""
     crop_px: int = Field(default=192, ge=64, multiple_of=64)
     """Side of the square crops."""
     widest_crop_px: int = Field(default=448, ge=64)
@@ -102,6 +97,8 @@ class RemoverConfig(_Section):
     """How much more a cell of an effect outside the user's mask counts in that cross entropy."""
     dice_weight: float = Field(default=2.0, ge=0)
     """Weight of alpha's Dice loss."""
+    pixel_weight: float = Field(default=0.0, ge=0)
+    """Weight of the L1 between the decoded fill and the decoded clean picture."""
     perceptual_weight: float = Field(default=0.0, ge=0)
     """Weight of the feature distance between the decoded fill and the decoded clean picture."""
     adversarial_weight: float = Field(default=0.0, ge=0)
@@ -120,7 +117,7 @@ class RemoverConfig(_Section):
     @property
     def judges_pictures(self) -> bool:
         """Whether any loss looks at decoded pictures; otherwise all of them look at latents."""
-        return self.perceptual_weight > 0 or self.adversarial_weight > 0
+        return max(self.pixel_weight, self.perceptual_weight, self.adversarial_weight) > 0
 
     @model_validator(mode="after")
     def _penalty_has_its_discriminator(self) -> Self:
@@ -131,6 +128,33 @@ class RemoverConfig(_Section):
         return self
 
 
+class RemoverConfig(PairTrainingConfig):
+    """Training of the compact model's one-step UNet from scratch."""
+
+    kind: Literal["remover"] = "remover"
+    """What is trained; ``osor-video train`` goes by it."""
+    architecture: Architecture = Architecture()
+    timestep: int = Field(default=100, ge=0, lt=1000)
+    """The one timestep. OSOR's 400 hides the frame from a network that knows how pictures look; a small one trained
+    from scratch needs what noise leaves (sqrt(abar) is .95 at 100)."""
+    prediction_type: PredictionType = "residual"
+    """What the first C output channels are. A small network fills much sooner when it says what to add to the
+    surroundings' interpolation: otherwise it must first learn to cancel noise and to carry colours into the hole."""
+
+
+class SdxlLoraConfig(PairTrainingConfig):
+    """Fine-tuning of SDXL-inpainting: low-rank adapters beside its layers, its output layer in full."""
+
+    kind: Literal["sdxl_lora"] = "sdxl_lora"
+    """What is trained; ``osor-video train`` goes by it."""
+    crop_px: int = Field(default=512, ge=64, multiple_of=64)
+    """Side of the square crops."""
+    widest_crop_px: int = Field(default=1024, ge=64)
+    """Largest region of a photograph that is shrunk into one crop."""
+    rank: int = Field(default=256, ge=1)
+    """Rank of the adapters, and their alpha: 778 million parameters at 256."""
+
+
 def read_kind(path: Path) -> Kind:
     """What a configuration trains; ConfigError where the file cannot be read or does not say."""
     try:
@@ -139,7 +163,7 @@ def read_kind(path: Path) -> Kind:
         raise ConfigError(f"Cannot read the training configuration {path}: {error}") from error
     kind = str(values.get("kind")) if isinstance(values, dict) else "nothing"
     if kind not in KINDS:
-        raise ConfigError(f"{path} says kind: {kind}, expected kind: autoencoder or kind: remover.")
+        raise ConfigError(f"{path} says kind: {kind}, expected kind: {' or kind: '.join(KINDS)}.")
     return KINDS[kind]
 
 

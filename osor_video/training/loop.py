@@ -19,7 +19,6 @@ from typing import Any, Self
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from osor_video.errors import ConfigError
@@ -48,16 +47,23 @@ def rate_factor(step: int, loop: LoopConfig) -> float:
     return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def load_averaged(network: nn.Module, folder: Path) -> dict[str, float]:
-    """Fill ``network`` with the averaged weights of a run; returns the steps and hours they took."""
+def read_averaged(folder: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The averaged weights of a run by name, and the steps and hours they took; ConfigError where there is none."""
     path = folder / CHECKPOINT
     if not path.exists():
         raise ConfigError(
             f"{folder} holds no training run (no {CHECKPOINT}); train first, or give another folder."
         )
     state = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["averaged"])
-    return {"steps": int(state["step"]), "hours": round(float(state["seconds"]) / 3600, 2)}
+    facts = {"steps": int(state["step"]), "hours": round(float(state["seconds"]) / 3600, 2)}
+    return state["averaged"], facts
+
+
+def load_averaged(network: nn.Module, folder: Path) -> dict[str, float]:
+    """Fill ``network`` with the averaged weights of a run; returns the steps and hours they took."""
+    weights, facts = read_averaged(folder)
+    network.load_state_dict(weights)
+    return facts
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,7 @@ class TrainingRun:
 
 
 def _save_memory(module: nn.Module) -> None:
-    if not isinstance(module, ModelMixin):
+    if not hasattr(module, "enable_gradient_checkpointing"):
         raise ConfigError(
             f"gradient_checkpointing is true, but {type(module).__name__} does not know how; leave it out."
         )

@@ -10,23 +10,23 @@ from torch import Tensor
 
 from osor_video.training.adversarial import PatchHeads, discriminator_loss, generator_loss, r1_penalty
 from osor_video.training.backbone import Backbone, build_backbone
-from osor_video.training.config import RemoverConfig
-from osor_video.training.losses import perceptual_distance
+from osor_video.training.config import PairTrainingConfig
+from osor_video.training.losses import masked_l1, perceptual_distance
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PictureLoss:
-    """Perceptual and adversarial loss on the features of one frozen network."""
+    """L1 of the pixels, and perceptual and adversarial loss on the features of one frozen network."""
 
-    config: RemoverConfig
+    config: PairTrainingConfig
     backbone: Backbone
     heads: PatchHeads | None = None
     """The discriminator, on the same device; None leaves the adversarial part out."""
 
     def __call__(self, fake: Tensor, real: Tensor, made: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """p perceptual + a generator + (discriminator + r R1), and the figures of each.
+        """x L1 + p perceptual + a generator + (discriminator + r R1), and the figures of each.
 
         ``fake``, ``real`` [B, 3, H, W] in [0, 1]; ``made`` [B, 1, H, W], 1 where the fake picture was filled. The
         bracket has a gradient to the heads alone and the rest none to them, so one backward pass serves both sides.
@@ -34,9 +34,10 @@ class PictureLoss:
         fake_maps = self.backbone(fake)
         with torch.no_grad():
             real_maps = self.backbone(real)
+        pixels = masked_l1(fake, real, made)
         distance = perceptual_distance(fake_maps, real_maps, made)
-        loss = self.config.perceptual_weight * distance
-        figures = {"perceptual": float(distance.detach())}
+        loss = self.config.pixel_weight * pixels + self.config.perceptual_weight * distance
+        figures = {"pixels": float(pixels.detach()), "perceptual": float(distance.detach())}
         if self.heads is not None:
             contest, more = self._contest(self.heads, fake_maps, real_maps, made)
             loss, figures = loss + contest, figures | more
@@ -55,7 +56,7 @@ class PictureLoss:
         return loss, {name: float(value.detach()) for name, value in parts}
 
 
-def build_picture_loss(config: RemoverConfig) -> PictureLoss | None:
+def build_picture_loss(config: PairTrainingConfig) -> PictureLoss | None:
     """The loss that ``config`` asks for, None where it asks for none; heads from torch's global generator."""
     if not config.judges_pictures:
         return None

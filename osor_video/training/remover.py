@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from osor_video.removal.model import build_autoencoder, build_scheduler, build_u
 from osor_video.removal.step import add_noise, blend, interpolate_hole, latent_mask, predict_x0
 from osor_video.report import Progress, silent
 from osor_video.training.bad_masks import choose_kind, spoil_mask
-from osor_video.training.config import RemoverConfig
+from osor_video.training.config import PairTrainingConfig, RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
 from osor_video.training.folders import Plates, open_plates, random_plate_crop
 from osor_video.training.loop import TrainingRun, load_averaged
@@ -35,6 +35,24 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware mask [B, 1, S, S] of 0 and 1."""
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What pairs are made of: the part of the photographs and cut-outs that training may see, one's own plates."""
+
+    photos: list[Path]
+    cutouts: list[Cutout]
+    plates: Plates | None
+
+    @classmethod
+    def open(cls, photos: Path, cutouts: Path, plates: Path | None = None) -> Self:
+        """Open the folders; ConfigError where one holds nothing of use."""
+        return cls(
+            split_photos(list_photos(photos))[0],
+            load_cutouts(cutouts)[0],
+            open_plates(plates) if plates else None,
+        )
+
+
 class PairBatches(Dataset[Batch]):
     """The batch of each step: a function of the seed and the step number alone."""
 
@@ -42,7 +60,7 @@ class PairBatches(Dataset[Batch]):
         self,
         photos: list[Path],
         cutouts: list[Cutout],
-        config: RemoverConfig,
+        config: PairTrainingConfig,
         steps: range,
         plates: Plates | None = None,
     ) -> None:
@@ -93,15 +111,27 @@ def measure_latent_scale(autoencoder: PatchAutoencoder, photos: list[Path]) -> f
     return round(float(1 / latents.std()), 4)
 
 
+class LatentCoder(Protocol):
+    """A frozen autoencoder of stride 8: pictures [B, 3, S, S] in [-1, 1], latents as they are before scaling."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The latent, a function of the pictures alone."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The pictures of latents, with a gradient to them."""
+
+
 @dataclass(frozen=True)
 class RemovalLoss:
     """The objective, with the frozen parts it needs."""
 
-    autoencoder: PatchAutoencoder
+    autoencoder: LatentCoder
     latent_scale: float
     abar: float
-    config: RemoverConfig
+    config: PairTrainingConfig
     pictures: PictureLoss | None = None
+    z0_limit: float | None = None
+    """Where z0 is clamped, None to leave it; some bases' schedules ask for it."""
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
@@ -117,7 +147,7 @@ class RemovalLoss:
 
         Dice counts twice: over the picture, and over what the user's mask leaves out.
 
-        Phase 1 leaves the two losses of alpha out, and only logs them.
+        Phase 1 leaves the two losses of alpha out, and only logs them; there the network may have no such channel.
         """
         shot, clean, mask, effect_mask = batch
         z, z_clean = self.encode(shot), self.encode(clean)
@@ -128,25 +158,36 @@ class RemovalLoss:
         z_t = add_noise(start, eps, self.abar)
         inputs = torch.cat([z_t, masked, z], dim=1)
         out = unet(inputs.contiguous(memory_format=torch.channels_last), self.config.timestep).sample
-        z0, alpha_logit = predict_x0(z_t, out[:, :-1], self.abar, prediction_type, start), out[:, -1:]
+        channels = z.shape[1]
+        z0 = predict_x0(z_t, out[:, :channels], self.abar, prediction_type, start)
+        if self.z0_limit is not None:
+            z0 = z0.clamp(-self.z0_limit, self.z0_limit)
+        alpha_logit = out[:, channels:]
         weight = (target > 0).float().clamp(min=self.config.outside_weight)
         fill = masked_l1(z0, z_clean, weight)
+        loss, figures = self.config.fill_weight * fill, {"fill": float(fill.detach())}
+        if alpha_logit.shape[1]:
+            found, more = self._find(alpha_logit, target, masked)
+            figures |= more
+            if self.config.phase == 2:
+                loss = loss + found
+        if self.pictures is not None:
+            fused, made = self._fuse(z0, z, alpha_logit, masked, target)
+            seen, more = self._look(self.pictures, fused, z_clean, made)
+            loss, figures = loss + seen, figures | more
+        return loss, figures
+
+    def _find(self, alpha_logit: Tensor, target: Tensor, masked: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """b BCE + d (Dice + Dice beyond the mask), and the figures of each."""
         # What the mask leaves out is the hard part, and little of the whole: it counts by itself as well.
         beyond = (masked == 0).float()
         emphasis = 1 + (self.config.effect_emphasis - 1) * beyond * (target > 0)
         bce = alpha_bce(alpha_logit, target, emphasis)
         dice = alpha_dice(alpha_logit, target, torch.ones_like(target))
         dice_beyond = alpha_dice(alpha_logit, target, beyond)
-        loss = self.config.fill_weight * fill
-        if self.config.phase == 2:
-            loss = loss + self.config.bce_weight * bce + self.config.dice_weight * (dice + dice_beyond)
-        parts = (("fill", fill), ("bce", bce), ("dice", dice), ("dice_beyond", dice_beyond))
-        figures = {name: float(value.detach()) for name, value in parts}
-        if self.pictures is not None:
-            fused, made = self._fuse(z0, z, alpha_logit, masked, target)
-            seen, more = self._look(self.pictures, fused, z_clean, made)
-            loss, figures = loss + seen, figures | more
-        return loss, figures
+        parts = (("bce", bce), ("dice", dice), ("dice_beyond", dice_beyond))
+        loss = self.config.bce_weight * bce + self.config.dice_weight * (dice + dice_beyond)
+        return loss, {name: float(value.detach()) for name, value in parts}
 
     def _fuse(
         self, z0: Tensor, z: Tensor, alpha_logit: Tensor, masked: Tensor, target: Tensor
@@ -199,18 +240,30 @@ def train_remover(
 ) -> nn.Module:
     """Train (or go on training) in ``out``, on one's own plates too; returns the averaged UNet."""
     torch.set_num_threads(config.loop.threads)
-    photos, _ = split_photos(list_photos(photos_folder))
-    cutouts, _ = load_cutouts(cutouts_folder)
-    plates = open_plates(plates_folder) if plates_folder else None
+    sources = Sources.open(photos_folder, cutouts_folder, plates_folder)
     autoencoder = load_autoencoder(config, autoencoder_run)
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
-    latent_scale = measure_latent_scale(autoencoder, photos)
+    latent_scale = measure_latent_scale(autoencoder, sources.photos)
     device = torch.device(config.loop.device)
     unet = first_unet(config).to(device, memory_format=torch.channels_last)
     pictures = build_picture_loss(config)
     objective = RemovalLoss(autoencoder.to(device), latent_scale, abar, config, pictures)
+    return train_on_pairs(unet, objective, sources, config.architecture.latent_channels, out, progress)
+
+
+def train_on_pairs(
+    module: nn.Module,
+    objective: RemovalLoss,
+    sources: Sources,
+    latent_channels: int,
+    out: Path,
+    progress: Progress = silent,
+) -> nn.Module:
+    """Train ``module``, a UNet called with input and timestep, or go on training it; returns the averaged one."""
+    config, pictures = objective.config, objective.pictures
+    device = torch.device(config.loop.device)
     run = TrainingRun(
-        unet,
+        module,
         config.loop,
         out,
         discriminator=pictures.heads if pictures else None,
@@ -218,12 +271,13 @@ def train_remover(
     )
     run.resume()
     steps = range(run.step, config.loop.steps)
-    batches = _batches(PairBatches(photos, cutouts, config, steps, plates), config)
+    dataset = PairBatches(sources.photos, sources.cutouts, config, steps, sources.plates)
+    batches = _batches(dataset, config)
 
     def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
         cells = config.crop_px // STRIDE
-        shape = (config.loop.batch, config.architecture.latent_channels, cells, cells)
+        shape = (config.loop.batch, latent_channels, cells, cells)
         shot, clean, mask, effect_mask = (part.to(device) for part in next(batches))
         eps = torch.randn(shape, generator=generator).to(device)
         return objective(module, (shot, clean, mask, effect_mask), eps)
@@ -232,7 +286,7 @@ def train_remover(
     return run.averaged
 
 
-def _batches(dataset: PairBatches, config: RemoverConfig) -> Iterator[Batch]:
+def _batches(dataset: PairBatches, config: PairTrainingConfig) -> Iterator[Batch]:
     loader: DataLoader[Batch] = DataLoader(
         dataset,
         batch_size=None,
