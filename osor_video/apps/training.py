@@ -10,8 +10,10 @@ from osor_video.apps.progress import shown_progress
 from osor_video.errors import ConfigError
 from osor_video.removal.model import quiet_libraries
 from osor_video.report import Progress
+from osor_video.training.alpha import train_alpha
 from osor_video.training.autoencoder import train_autoencoder
 from osor_video.training.config import (
+    AlphaConfig,
     AutoencoderConfig,
     RemoverConfig,
     SdxlLoraConfig,
@@ -55,8 +57,7 @@ def train(config_file: Path, folders: Folders, weights: Weights, quiet: bool) ->
         elif kind == "sdxl_lora":
             _train_lora(config_file, folders, weights, progress)
         else:
-            train_remover(
-                load_config(config_file, RemoverConfig),
+            sources = (
                 folders.photos,
                 cutouts_folder(folders.photos, folders.cutouts),
                 _needed(folders.autoencoder, "--autoencoder", "the run of the autoencoder"),
@@ -64,6 +65,10 @@ def train(config_file: Path, folders: Folders, weights: Weights, quiet: bool) ->
                 folders.plates,
                 progress,
             )
+            if kind == "alpha":
+                train_alpha(load_config(config_file, AlphaConfig), *sources)
+            else:
+                train_remover(load_config(config_file, RemoverConfig), *sources)
     return f"{kind}: checkpoint and log in {folders.out}; the same command goes on from there"
 
 

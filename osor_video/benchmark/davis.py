@@ -117,7 +117,8 @@ def track(
 ) -> Tracked:
     """Follow the first mask through ``sequence`` as a removal does, and compare each mask with the drawn one."""
     tracker = MaskTracker(features, config.mask)
-    overlaps, scores = [], []
+    overlaps: list[float] = []
+    scores: list[float] = []
     begin = time.perf_counter()
     with shared_cores() as pool:
         frames = follow(_pictures(sequence), estimator, pool, lambda: tracker.follows, Stopwatch())
@@ -145,4 +146,4 @@ def _pictures(sequence: Sequence) -> Iterator[Picture]:
 
 
 def _read_mask(path: Path) -> Mask:
-    return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > OBJECT)
+    return np.asarray(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > OBJECT)

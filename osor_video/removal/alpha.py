@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from osor_video.masks.features import MEAN, SPREAD, packaged_network
 from osor_video.removal.autoencoder import ConfiguredModule, ResidualBlock
+from osor_video.removal.record import Architecture
 
 STAGES = (1, 2, 3, 4)
 """Of EfficientNet-Lite0: strides 4, 8, 16 and 32."""
@@ -54,6 +55,11 @@ class AlphaHead(ConfiguredModule):
         return logits
 
 
+def build_alpha_head(architecture: Architecture) -> AlphaHead:
+    """A fresh head that finds nothing yet; its random weights come from torch's global generator."""
+    return AlphaHead(latent_channels=architecture.latent_channels, width=architecture.alpha_width)
+
+
 class AlphaFinder(nn.Module):
     """The head with the frozen network whose features it reads."""
 
@@ -69,11 +75,14 @@ class AlphaFinder(nn.Module):
 
     def forward(self, image: Tensor, z: Tensor, start: Tensor, mask: Tensor) -> Tensor:
         """``image`` [B, 3, 8h, 8w] in [0, 1]; the rest as ``AlphaHead`` takes it."""
-        with torch.no_grad():
-            pixels = (image - MEAN) / SPREAD
-            stages = list(self.network(pixels.contiguous(memory_format=torch.channels_last)))
-        logits: Tensor = self.head(stages, z, start, mask)
+        logits: Tensor = self.head(self.look(image), z, start, mask)
         return logits
+
+    @torch.no_grad()
+    def look(self, image: Tensor) -> list[Tensor]:
+        """The features' stages of ``image`` [B, 3, 8h, 8w] in [0, 1]."""
+        pixels = (image - MEAN) / SPREAD
+        return list(self.network(pixels.contiguous(memory_format=torch.channels_last)))
 
 
 def _raised(x: Tensor, like: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ class Architecture(_Plain):
     """Width of one attention head."""
     unet_norm_groups: int = 16
     """Groups of the UNet's normalisation."""
+    alpha_width: int = 96
+    """Channels of the head that finds object and effects."""
 
 
 class ModelRecord(_Plain):

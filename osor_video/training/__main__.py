@@ -70,7 +70,14 @@ def _run(arguments: argparse.Namespace) -> None:
         for folder in ("photos", "autoencoder"):
             if getattr(arguments, folder) is None:
                 raise ConfigError(f"The export of a compact model needs --{folder}: it holds both networks.")
-        export_model(config, arguments.photos, arguments.autoencoder, arguments.remover, arguments.model)
+        export_model(
+            config,
+            arguments.photos,
+            arguments.autoencoder,
+            arguments.remover,
+            arguments.model,
+            arguments.alpha,
+        )
     else:
         objects = cutouts_folder(arguments.photos, arguments.cutouts)
         sources = (arguments.model, arguments.photos, objects)
@@ -105,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(*names, type=Path, required=not is_optional)
         if task == "remover":
             command.add_argument("--plates", type=Path, help="plates of your own: shot/, background/, masks")
+        if task == "export":
+            command.add_argument("--alpha", type=Path, help="the run of the alpha head")
         if task in ("export", "validate"):
             command.add_argument(
                 "--model",

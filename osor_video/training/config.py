@@ -12,8 +12,8 @@ from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, PredictionType
 
 T = TypeVar("T", bound=BaseModel)
-Kind = Literal["autoencoder", "remover", "sdxl_lora"]
-KINDS: dict[str, Kind] = {"autoencoder": "autoencoder", "remover": "remover", "sdxl_lora": "sdxl_lora"}
+Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora"]
+KINDS: tuple[Kind, ...] = ("autoencoder", "alpha", "remover", "sdxl_lora")
 
 
 class _Section(BaseModel):
@@ -69,14 +69,10 @@ class AutoencoderConfig(_Section):
     """8x8 patches from which the principal components are taken."""
 
 
-class PairTrainingConfig(_Section):
-    """What every training on pairs made on the fly shares, whatever network it trains."""
+class PairsConfig(_Section):
+    """What every training on pairs made on the fly shares."""
 
     loop: LoopConfig = LoopConfig()
-    timestep: int = Field(default=400, ge=0, lt=1000)
-    """The one timestep."""
-    prediction_type: PredictionType = "epsilon"
-    """What the first C output channels are."""
     crop_px: int = Field(default=192, ge=64, multiple_of=64)
     """Side of the square crops."""
     widest_crop_px: int = Field(default=448, ge=64)
@@ -85,18 +81,29 @@ class PairTrainingConfig(_Section):
     """How often a batch has incomplete masks (one kind a batch)."""
     plates_share: float = Field(default=0.5, ge=0, le=1)
     """How often a pair comes from the plates, where a folder of them is given (``--plates``)."""
-    phase: Literal[1, 2] = 2
-    """1: the mask decides where z0 counts, and alpha is not trained; 2: alpha decides, and is."""
-    fill_weight: float = Field(default=4.0, ge=0)
-    """Weight of the L1 between z0 and the clean latent."""
-    outside_weight: float = Field(default=0.1, ge=0)
-    """Weight of a cell outside object and effects in that L1; inside it is 1."""
     bce_weight: float = Field(default=1.0, ge=0)
     """Weight of alpha's cross entropy."""
     effect_emphasis: float = Field(default=3.0, ge=1)
     """How much more a cell of an effect outside the user's mask counts in that cross entropy."""
     dice_weight: float = Field(default=2.0, ge=0)
     """Weight of alpha's Dice loss."""
+    workers: int = Field(default=1, ge=0)
+    """Processes that make pairs; 0 makes them in the training process."""
+
+
+class RemovalTrainingConfig(PairsConfig):
+    """What the trainings of one-step removers share, whatever network it is."""
+
+    timestep: int = Field(default=400, ge=0, lt=1000)
+    """The one timestep."""
+    prediction_type: PredictionType = "epsilon"
+    """What the first C output channels are."""
+    phase: Literal[1, 2] = 2
+    """1: the mask decides where z0 counts, and alpha is not trained; 2: alpha decides, and is."""
+    fill_weight: float = Field(default=4.0, ge=0)
+    """Weight of the L1 between z0 and the clean latent."""
+    outside_weight: float = Field(default=0.1, ge=0)
+    """Weight of a cell outside object and effects in that L1; inside it is 1."""
     pixel_weight: float = Field(default=0.0, ge=0)
     """Weight of the L1 between the decoded fill and the decoded clean picture."""
     perceptual_weight: float = Field(default=0.0, ge=0)
@@ -111,8 +118,6 @@ class PairTrainingConfig(_Section):
     """Feature network of these losses: the packaged one, or a name of timm's with ``backbone_weights``."""
     backbone_weights: Path | None = None
     """File of the weights of timm's network."""
-    workers: int = Field(default=1, ge=0)
-    """Processes that make pairs; 0 makes them in the training process."""
 
     @property
     def judges_pictures(self) -> bool:
@@ -128,7 +133,15 @@ class PairTrainingConfig(_Section):
         return self
 
 
-class RemoverConfig(PairTrainingConfig):
+class AlphaConfig(PairsConfig):
+    """Training of the head that finds object and effects (``removal/alpha.py``)."""
+
+    kind: Literal["alpha"] = "alpha"
+    """What is trained; ``osor-video train`` goes by it."""
+    architecture: Architecture = Architecture()
+
+
+class RemoverConfig(RemovalTrainingConfig):
     """Training of the compact model's one-step UNet from scratch."""
 
     kind: Literal["remover"] = "remover"
@@ -142,7 +155,7 @@ class RemoverConfig(PairTrainingConfig):
     surroundings' interpolation: otherwise it must first learn to cancel noise and to carry colours into the hole."""
 
 
-class SdxlLoraConfig(PairTrainingConfig):
+class SdxlLoraConfig(RemovalTrainingConfig):
     """Fine-tuning of SDXL-inpainting: low-rank adapters beside its layers, its output layer in full."""
 
     kind: Literal["sdxl_lora"] = "sdxl_lora"
@@ -162,9 +175,10 @@ def read_kind(path: Path) -> Kind:
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"Cannot read the training configuration {path}: {error}") from error
     kind = str(values.get("kind")) if isinstance(values, dict) else "nothing"
-    if kind not in KINDS:
-        raise ConfigError(f"{path} says kind: {kind}, expected kind: {' or kind: '.join(KINDS)}.")
-    return KINDS[kind]
+    for known in KINDS:
+        if kind == known:
+            return known
+    raise ConfigError(f"{path} says kind: {kind}, expected kind: {' or kind: '.join(KINDS)}.")
 
 
 def load_config(path: Path, kind: type[T]) -> T:

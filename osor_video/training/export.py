@@ -1,4 +1,4 @@
-"""Turning two finished runs into a model folder with its record."""
+"""Turning finished runs into a model folder with its record."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from osor_video.removal.alpha import build_alpha_head
 from osor_video.removal.model import build_unet, save_model
 from osor_video.removal.record import ModelRecord
 from osor_video.training.config import RemoverConfig
@@ -21,14 +22,26 @@ DATA = (
 
 
 def export_model(
-    config: RemoverConfig, photos_folder: Path, autoencoder_run: Path, remover_run: Path, folder: Path
+    config: RemoverConfig,
+    photos_folder: Path,
+    autoencoder_run: Path,
+    remover_run: Path,
+    folder: Path,
+    alpha_run: Path | None = None,
 ) -> ModelRecord:
-    """Write the averaged weights of both runs as float16 to ``folder``; validation adds the figures."""
+    """Write the averaged weights of the runs as float16 to ``folder``; validation adds the figures.
+
+    Without ``alpha_run`` alpha stays the UNet's own channel.
+    """
     photos, _ = split_photos(list_photos(photos_folder))
-    autoencoder = load_autoencoder(config, autoencoder_run)
+    autoencoder = load_autoencoder(config.architecture, autoencoder_run)
     autoencoder_facts = load_averaged(autoencoder, autoencoder_run)
     unet = build_unet(config.architecture)
     unet_facts = load_averaged(unet, remover_run)
+    alpha, alpha_facts = None, {}
+    if alpha_run is not None:
+        alpha = build_alpha_head(config.architecture)
+        alpha_facts = {f"alpha_{name}": fact for name, fact in load_averaged(alpha, alpha_run).items()}
     record = ModelRecord(
         name="compact",
         licence="Apache-2.0",
@@ -50,10 +63,11 @@ def export_model(
             "unet_batch": config.loop.batch,
             "unet_parameters": sum(parameter.numel() for parameter in unet.parameters()),
             "hardware": f"{config.loop.device}, {config.loop.threads} thread(s), {platform.machine()}",
+            **alpha_facts,
             **_picture_losses(config),
         },
     )
-    return save_model(folder, record, autoencoder, unet, torch.float16)
+    return save_model(folder, record, autoencoder, unet, torch.float16, alpha)
 
 
 def _picture_losses(config: RemoverConfig) -> dict[str, str | int | float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from osor_video.training.adversarial import PatchHeads, discriminator_loss, generator_loss, r1_penalty
 from osor_video.training.backbone import Backbone, build_backbone
-from osor_video.training.config import PairTrainingConfig
+from osor_video.training.config import RemovalTrainingConfig
 from osor_video.training.losses import masked_l1, perceptual_distance
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class PictureLoss:
     """L1 of the pixels, and perceptual and adversarial loss on the features of one frozen network."""
 
-    config: PairTrainingConfig
+    config: RemovalTrainingConfig
     backbone: Backbone
     heads: PatchHeads | None = None
     """The discriminator, on the same device; None leaves the adversarial part out."""
@@ -56,7 +56,7 @@ class PictureLoss:
         return loss, {name: float(value.detach()) for name, value in parts}
 
 
-def build_picture_loss(config: PairTrainingConfig) -> PictureLoss | None:
+def build_picture_loss(config: RemovalTrainingConfig) -> PictureLoss | None:
     """The loss that ``config`` asks for, None where it asks for none; heads from torch's global generator."""
     if not config.judges_pictures:
         return None

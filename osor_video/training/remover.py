@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
+from osor_video.removal.record import Architecture
 from osor_video.removal.step import add_noise, blend, interpolate_hole, latent_mask, predict_x0
 from osor_video.report import Progress, silent
 from osor_video.training.bad_masks import choose_kind, spoil_mask
-from osor_video.training.config import PairTrainingConfig, RemoverConfig
+from osor_video.training.config import PairsConfig, RemovalTrainingConfig, RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
 from osor_video.training.folders import Plates, open_plates, random_plate_crop
 from osor_video.training.loop import TrainingRun, load_averaged
@@ -60,7 +61,7 @@ class PairBatches(Dataset[Batch]):
         self,
         photos: list[Path],
         cutouts: list[Cutout],
-        config: PairTrainingConfig,
+        config: PairsConfig,
         steps: range,
         plates: Plates | None = None,
     ) -> None:
@@ -121,6 +122,42 @@ class LatentCoder(Protocol):
         """The pictures of latents, with a gradient to them."""
 
 
+@torch.no_grad()
+def scaled_latent(autoencoder: LatentCoder, latent_scale: float, pictures: Tensor) -> Tensor:
+    """[B, 3, S, S] in [0, 1] -> latents as the networks see them."""
+    return autoencoder.encode(pictures * 2 - 1) * latent_scale
+
+
+def alpha_loss(
+    alpha_logit: Tensor, target: Tensor, masked: Tensor, config: PairsConfig
+) -> tuple[Tensor, dict[str, float]]:
+    """b BCE + d (Dice + Dice beyond the mask), and the figures of each; all tensors [B, 1, h, w]."""
+    # What the mask leaves out is the hard part, and little of the whole: it counts by itself as well.
+    beyond = (masked == 0).float()
+    emphasis = 1 + (config.effect_emphasis - 1) * beyond * (target > 0)
+    bce = alpha_bce(alpha_logit, target, emphasis)
+    dice = alpha_dice(alpha_logit, target, torch.ones_like(target))
+    dice_beyond = alpha_dice(alpha_logit, target, beyond)
+    parts = (("bce", bce), ("dice", dice), ("dice_beyond", dice_beyond))
+    loss = config.bce_weight * bce + config.dice_weight * (dice + dice_beyond)
+    return loss, {name: float(value.detach()) for name, value in parts}
+
+
+class Objective(Protocol):
+    """What a training on pairs descends: (network, batch, noise) -> (loss, figures to log)."""
+
+    @property
+    def config(self) -> PairsConfig:
+        """The settings of the run."""
+
+    @property
+    def pictures(self) -> PictureLoss | None:
+        """Who judges decoded pictures, with a discriminator to train; None where nobody does."""
+
+    def __call__(self, network: Any, batch: Batch, eps: Tensor, /) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one batch."""
+
+
 @dataclass(frozen=True)
 class RemovalLoss:
     """The objective, with the frozen parts it needs."""
@@ -128,7 +165,7 @@ class RemovalLoss:
     autoencoder: LatentCoder
     latent_scale: float
     abar: float
-    config: PairTrainingConfig
+    config: RemovalTrainingConfig
     pictures: PictureLoss | None = None
     z0_limit: float | None = None
     """Where z0 is clamped, None to leave it; some bases' schedules ask for it."""
@@ -136,7 +173,7 @@ class RemovalLoss:
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """[B, 3, S, S] in [0, 1] -> scaled latents."""
-        return self.autoencoder.encode(pictures * 2 - 1) * self.latent_scale
+        return scaled_latent(self.autoencoder, self.latent_scale, pictures)
 
     def decode(self, z: Tensor) -> Tensor:
         """Scaled latents -> [B, 3, S, S], about in [0, 1]; unclamped, so that a gradient passes everywhere."""
@@ -167,7 +204,7 @@ class RemovalLoss:
         fill = masked_l1(z0, z_clean, weight)
         loss, figures = self.config.fill_weight * fill, {"fill": float(fill.detach())}
         if alpha_logit.shape[1]:
-            found, more = self._find(alpha_logit, target, masked)
+            found, more = alpha_loss(alpha_logit, target, masked, self.config)
             figures |= more
             if self.config.phase == 2:
                 loss = loss + found
@@ -176,18 +213,6 @@ class RemovalLoss:
             seen, more = self._look(self.pictures, fused, z_clean, made)
             loss, figures = loss + seen, figures | more
         return loss, figures
-
-    def _find(self, alpha_logit: Tensor, target: Tensor, masked: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """b BCE + d (Dice + Dice beyond the mask), and the figures of each."""
-        # What the mask leaves out is the hard part, and little of the whole: it counts by itself as well.
-        beyond = (masked == 0).float()
-        emphasis = 1 + (self.config.effect_emphasis - 1) * beyond * (target > 0)
-        bce = alpha_bce(alpha_logit, target, emphasis)
-        dice = alpha_dice(alpha_logit, target, torch.ones_like(target))
-        dice_beyond = alpha_dice(alpha_logit, target, beyond)
-        parts = (("bce", bce), ("dice", dice), ("dice_beyond", dice_beyond))
-        loss = self.config.bce_weight * bce + self.config.dice_weight * (dice + dice_beyond)
-        return loss, {name: float(value.detach()) for name, value in parts}
 
     def _fuse(
         self, z0: Tensor, z: Tensor, alpha_logit: Tensor, masked: Tensor, target: Tensor
@@ -210,9 +235,9 @@ class RemovalLoss:
         return pictures(self.decode(fused), real, F.interpolate(cells, scale_factor=STRIDE, mode="nearest"))
 
 
-def load_autoencoder(config: RemoverConfig, folder: Path) -> PatchAutoencoder:
+def load_autoencoder(architecture: Architecture, folder: Path) -> PatchAutoencoder:
     """The averaged autoencoder of a finished run, frozen."""
-    autoencoder = build_autoencoder(config.architecture)
+    autoencoder = build_autoencoder(architecture)
     load_averaged(autoencoder, folder)
     autoencoder.eval().requires_grad_(False)
     return autoencoder
@@ -241,7 +266,7 @@ def train_remover(
     """Train (or go on training) in ``out``, on one's own plates too; returns the averaged UNet."""
     torch.set_num_threads(config.loop.threads)
     sources = Sources.open(photos_folder, cutouts_folder, plates_folder)
-    autoencoder = load_autoencoder(config, autoencoder_run)
+    autoencoder = load_autoencoder(config.architecture, autoencoder_run)
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
     latent_scale = measure_latent_scale(autoencoder, sources.photos)
     device = torch.device(config.loop.device)
@@ -253,13 +278,13 @@ def train_remover(
 
 def train_on_pairs(
     module: nn.Module,
-    objective: RemovalLoss,
+    objective: Objective,
     sources: Sources,
     latent_channels: int,
     out: Path,
     progress: Progress = silent,
 ) -> nn.Module:
-    """Train ``module``, a UNet called with input and timestep, or go on training it; returns the averaged one."""
+    """Train ``module``, whatever network the objective calls, or go on training it; returns the averaged one."""
     config, pictures = objective.config, objective.pictures
     device = torch.device(config.loop.device)
     run = TrainingRun(
@@ -267,7 +292,7 @@ def train_on_pairs(
         config.loop,
         out,
         discriminator=pictures.heads if pictures else None,
-        discriminator_rate=config.discriminator_rate,
+        discriminator_rate=pictures.config.discriminator_rate if pictures else 0.0,
     )
     run.resume()
     steps = range(run.step, config.loop.steps)
@@ -286,7 +311,7 @@ def train_on_pairs(
     return run.averaged
 
 
-def _batches(dataset: PairBatches, config: PairTrainingConfig) -> Iterator[Batch]:
+def _batches(dataset: PairBatches, config: PairsConfig) -> Iterator[Batch]:
     loader: DataLoader[Batch] = DataLoader(
         dataset,
         batch_size=None,

@@ -193,7 +193,7 @@ def export_adapter(config: SdxlLoraConfig, run: Path, path: Path) -> AdapterReco
 
 def _open_record(config: SdxlLoraConfig, beginning: Beginning, out: Path) -> AdapterRecord:
     """The record that a run begins with; ConfigError where another kind of run lies in ``out``."""
-    began = {"began_with": beginning.adapter.name} if beginning.adapter else {}
+    began: dict[str, str | int | float] = {"began_with": beginning.adapter.name} if beginning.adapter else {}
     record = AdapterRecord(
         base=beginning.base,
         phase=config.phase,

@@ -1,0 +1,73 @@
+"""Training of the alpha head: object and effects, whatever is missing from the user's mask (OSOR's phase 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from osor_video.removal.alpha import AlphaFinder, build_alpha_head
+from osor_video.removal.step import interpolate_hole, latent_mask
+from osor_video.report import Progress, silent
+from osor_video.training.config import AlphaConfig
+from osor_video.training.remover import (
+    STRIDE,
+    Batch,
+    LatentCoder,
+    Sources,
+    alpha_loss,
+    load_autoencoder,
+    measure_latent_scale,
+    scaled_latent,
+    train_on_pairs,
+)
+
+
+@dataclass(frozen=True)
+class AlphaLoss:
+    """The objective of the head, with the frozen parts it needs."""
+
+    autoencoder: LatentCoder
+    latent_scale: float
+    finder: AlphaFinder
+    """Lends its frozen network; its head is the one in training."""
+    config: AlphaConfig
+    pictures: None = None
+
+    def __call__(self, head: Any, batch: Batch, eps: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """See ``alpha_loss``; ``eps`` has no part in it."""
+        del eps
+        shot, _, mask, effect_mask = batch
+        z, start = (
+            scaled_latent(self.autoencoder, self.latent_scale, pictures)
+            for pictures in (shot, interpolate_hole(shot, mask))
+        )
+        masked = latent_mask(mask, STRIDE)
+        logit = head(self.finder.look(shot), z, start, masked)
+        return alpha_loss(logit, F.avg_pool2d(effect_mask, STRIDE), masked, self.config)
+
+
+def train_alpha(
+    config: AlphaConfig,
+    photos_folder: Path,
+    cutouts_folder: Path,
+    autoencoder_run: Path,
+    out: Path,
+    plates_folder: Path | None = None,
+    progress: Progress = silent,
+) -> nn.Module:
+    """Train (or go on training) the head in ``out``; returns the averaged one."""
+    torch.set_num_threads(config.loop.threads)
+    torch.manual_seed(config.loop.seed)
+    sources = Sources.open(photos_folder, cutouts_folder, plates_folder)
+    autoencoder = load_autoencoder(config.architecture, autoencoder_run)
+    device = torch.device(config.loop.device)
+    latent_scale = measure_latent_scale(autoencoder, sources.photos)
+    head = build_alpha_head(config.architecture)
+    finder = AlphaFinder.around(head).to(device, memory_format=torch.channels_last)
+    objective = AlphaLoss(autoencoder.to(device), latent_scale, finder, config)
+    return train_on_pairs(head, objective, sources, config.architecture.latent_channels, out, progress)
