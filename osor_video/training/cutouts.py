@@ -150,7 +150,7 @@ def _in_one_piece(matte: FloatMap) -> bool:
     opened = cv2.morphologyEx((matte > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((4, 4), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(opened)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    return areas.size > 0 and bool(areas.max() >= LARGEST_PIECE * areas.sum())
+    return bool(areas.size > 0 and areas.max() >= LARGEST_PIECE * areas.sum())
 
 
 def _ready(cutout: Cutout) -> Cutout | None:

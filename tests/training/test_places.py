@@ -86,7 +86,7 @@ def test_two_shadows_of_one_light_are_no_darker_than_one() -> None:
 
 def test_what_stands_nearer_is_drawn_in_front() -> None:
     near, far = layer(70.0, slice(5, 30), 0.0), layer(50.0, slice(5, 30), 0.0)
-    dark = replace(near, drawn=near.drawn.of(near.drawn.values * [0.1, 0.1, 0.1, 1.0]))
+    dark = replace(near, drawn=near.drawn.of(near.drawn.values * np.array([0.1, 0.1, 0.1, 1.0], np.float32)))
     assert compose(even(), [dark, far])[35, 10, 0] == pytest.approx(0.1)
     assert compose(even(), [far, dark])[35, 10, 0] == pytest.approx(0.1)
 
