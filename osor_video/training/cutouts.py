@@ -141,7 +141,7 @@ def _cut(picture: Picture, label: int, polygon: FloatMap) -> Cutout | None:
 def _is_bust(matte: FloatMap) -> bool:
     """Whether the object ends below in a long straight edge, as a person behind a table does."""
     low = matte[-max(2, matte.shape[0] // 25) :].min(axis=0)
-    return float(low.sum()) > BUST_SHARE * matte.shape[1]
+    return bool(low.sum() > BUST_SHARE * matte.shape[1])
 
 
 def _in_one_piece(matte: FloatMap) -> bool:
@@ -150,7 +150,7 @@ def _in_one_piece(matte: FloatMap) -> bool:
     opened = cv2.morphologyEx((matte > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((4, 4), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(opened)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    return areas.size > 0 and bool(areas.max() >= LARGEST_PIECE * areas.sum())
+    return len(areas) > 0 and bool(areas.max() >= LARGEST_PIECE * areas.sum())
 
 
 def _ready(cutout: Cutout) -> Cutout | None:

@@ -116,7 +116,7 @@ class Light:
     @classmethod
     def draw(cls, random: np.random.Generator, *, soft: bool, share: float) -> Self:
         """A source from anywhere above; ``soft`` as a window or a lamp with a shade, else the sun."""
-        length = float(np.exp(random.uniform(np.log(0.4), np.log(1.6 if soft else 3.0))))
+        length = float(np.exp(random.uniform(np.log(0.55), np.log(1.7 if soft else 3.5))))
         angle = float(random.uniform(0, 2 * np.pi))
         softness = np.exp(random.uniform(*np.log([0.05, 0.22] if soft else [0.008, 0.06])))
         # The sky lights what the sun does not: a shadow in the sun loses less blue than red.

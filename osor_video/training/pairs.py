@@ -27,7 +27,7 @@ from osor_video.training.places import STAGE_SHARE, Place, draw_place
 VISIBLE = 0.035
 """Difference of the largest colour channel from which an effect counts as visible."""
 BLOB_SHARE = 0.10
-NO_EFFECT_SHARE = 0.12
+NO_EFFECT_SHARE = 0.08
 CONTACT_SHARE = 0.8
 SPILL_SHARE = 0.15
 BYSTANDERS = (0.5, 0.3, 0.2)
@@ -194,8 +194,8 @@ def _stand(cutout: Cutout, side_px: int, random: np.random.Generator) -> tuple[P
         if matte.values.sum() >= max(IN_SIGHT * placed.cutout.matte.sum(), side_px**2 / 500):
             break
     focal_px = side_px * float(np.exp(random.uniform(np.log(0.9), np.log(2.8))))
-    # How steeply one looks down at the foot, 9 to 45 degrees, decides how large its shadow is seen.
-    camera_px = focal_px * float(np.exp(random.uniform(np.log(0.16), np.log(1.0))))
+    # How steeply one looks down at the foot, 11 to 48 degrees, decides how large its shadow is seen.
+    camera_px = focal_px * float(np.exp(random.uniform(np.log(0.2), np.log(1.1))))
     staged = random.random() < STAGE_SHARE
     wall_px = foot_y - min(camera_px, side_px) * float(random.uniform(0.03, 0.7)) if staged else None
     return placed, Ground(side_px, foot_y - camera_px, focal_px, wall_px)

@@ -79,7 +79,7 @@ def read_picture(path: Path) -> Picture:
     """RGB uint8 [H, W, 3] at the file's own size; ConfigError when it is no picture."""
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise ConfigError(f"{path} cannot be read as a picture; give a JPEG or PNG file in its place.")
+        raise ConfigError(f"{path} cannot be read as a picture; give a JPEG, PNG or WebP file in its place.")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 

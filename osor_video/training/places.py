@@ -19,7 +19,7 @@ from osor_video.training.photos import random_crop, read_photo
 
 STAGE_SHARE = 0.6
 """Places that are laid out; the others are photographs."""
-MIRROR_SHARE = 0.35
+MIRROR_SHARE = 0.4
 TEXTURE_PX = 256
 TILED_FLOORS = 48
 """Different floors and walls of tiles, planks and bricks."""
@@ -75,12 +75,12 @@ def _crop(photos: list[Path], side_px: int, widest_px: int, random: np.random.Ge
 def _draw_lights(random: np.random.Generator) -> tuple[Light, ...]:
     """The sun, a soft source, two sources, or the sky alone."""
     kind = random.random()
-    if kind < 0.5:
-        return (Light.draw(random, soft=False, share=float(random.uniform(0.4, 0.8))),)
-    if kind < 0.7:
-        return (Light.draw(random, soft=True, share=float(random.uniform(0.25, 0.6))),)
-    if kind < 0.88:
-        share = float(random.uniform(0.2, 0.45))
+    if kind < 0.55:
+        return (Light.draw(random, soft=False, share=float(random.uniform(0.45, 0.85))),)
+    if kind < 0.75:
+        return (Light.draw(random, soft=True, share=float(random.uniform(0.3, 0.65))),)
+    if kind < 0.92:
+        share = float(random.uniform(0.25, 0.5))
         soft = bool(random.random() < 0.5)
         return tuple(
             Light.draw(random, soft=soft, share=share * float(random.uniform(0.7, 1.2))) for _ in range(2)

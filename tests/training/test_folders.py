@@ -86,7 +86,9 @@ def test_missing_folders_are_named(tmp_path: Path) -> None:
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
     (tmp_path / "shot").mkdir()
     (tmp_path / "shot/notes.txt").write_text("no picture")
-    with pytest.raises(ConfigError, match=r"shot holds no pictures; put \.jpeg, \.jpg, \.png files there"):
+    with pytest.raises(
+        ConfigError, match=r"shot holds no pictures; put \.jpeg, \.jpg, \.png, \.webp files there"
+    ):
         open_plates(tmp_path)
 
 
