@@ -91,13 +91,18 @@ def object_mask(spec: SceneSpec, index: int, finer: int = 4) -> Picture:
     return np.asarray(np.where(share >= 0.5, 255, 0), np.uint8)
 
 
-def develop(frame: Array, spec: SceneSpec, index: int) -> Picture:
-    """Expose a linear frame, roll its highlights off, and add the sensor's grain (seeded by the frame)."""
+def expose(frame: Array, spec: SceneSpec) -> Array:
+    """A linear frame exposed, its highlights rolled off: sRGB in [0, 1]."""
     film = 1.0 - np.exp(-1.3 * spec.exposure * frame)
     coded = np.where(film < 0.0031308, 12.92 * film, 1.055 * np.maximum(film, 1e-6) ** (1 / 2.4) - 0.055)
+    return np.asarray(coded, np.float32)
+
+
+def develop(frame: Array, spec: SceneSpec, index: int) -> Picture:
+    """Expose a linear frame and add the sensor's grain (seeded by the frame)."""
     rng = np.random.default_rng([spec.seed, index, 5])
     grain = rng.normal(0.0, 1.0, (*spec.size_hw, 1)) + 0.4 * rng.normal(0.0, 1.0, (*spec.size_hw, 3))
-    return np.asarray(np.clip(np.rint(255.0 * coded + 0.9 * grain), 0, 255), np.uint8)
+    return np.asarray(np.clip(np.rint(255.0 * expose(frame, spec) + 0.9 * grain), 0, 255), np.uint8)
 
 
 def footsteps(spec: SceneSpec) -> Array:

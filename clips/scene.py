@@ -180,7 +180,7 @@ def surroundings(spec: SceneSpec) -> Node:
     nodes: Node = {"floor": {"type": "rectangle", "to_world": flat}}
     nodes["floor"]["bsdf"] = polished(ground, spec.gloss, spec.roughness)
     half = spec.wall_height / 2
-    wide, back = 5.0, spec.wall_z - 0.15
+    wide, back = spec.wall_reach, spec.wall_z - 0.15
     nodes["wall"] = box((0.0, half, back), (wide, half, 0.15), spec.wall, spec.wall_colour, spec.seed)
     if spec.light == "room":
         low: Colour = (0.0, 0.3, spec.wall_z)

@@ -42,6 +42,7 @@ class SceneSpec:
     wall_colour: Colour = (0.60, 0.33, 0.24)
     wall_z: float = -2.6
     wall_height: float = 1.7
+    wall_reach: float = 5.0  # to either side
     props: int = 4
     start_x: float = 1.6
     heading_deg: float = 180.0  # 0 = to the right, 180 = to the left, 270 = towards the camera

@@ -6,6 +6,7 @@ import importlib
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from spec import CLIPS, MIRROR, WALK, SceneSpec, random_spec
 from textures import SHADES, painting, room_light, sky, surface
 from walker import STANCE, ankle, figure, heel_strikes, skins
+
+from osor_video.training import pairs as drawn_pairs
+from osor_video.training.folders import open_plates
 
 CLIPS_DIR = Path(__file__).parent.parent / "clips"
 COMMITTED = (WALK, MIRROR)
@@ -139,6 +143,49 @@ def test_random_spec_is_deterministic_and_varied() -> None:
     assert {spec.camera for spec in specs} == {"still", "pan", "dolly", "handheld"}
 
 
+def test_pairs_take_turns_and_put_the_figure_anywhere() -> None:
+    pairs = importlib.import_module("pairs")
+    drawn = [pairs.pair_spec(seed, 64) for seed in range(24)]
+    assert drawn == [pairs.pair_spec(seed, 64) for seed in range(24)]
+    for seed, (spec, frame) in enumerate(drawn):
+        kind = pairs.KINDS[seed % 3]
+        assert (spec.light, spec.gloss > 0) == ("sun" if kind == "sun" else "room", kind == "mirror")
+        assert spec.size_hw == (64, 64)
+        assert 0 <= frame < spec.frames
+    places = np.array([seen_at(spec, frame) for spec, frame in drawn])
+    assert np.abs(places).max() < 1
+    assert places[:, 0].min() < -0.4
+    assert places[:, 0].max() > 0.4
+    assert np.abs(places[:, 0]).mean() > 0.25
+
+
+def seen_at(spec: SceneSpec, frame: int) -> tuple[float, float]:
+    """Where the middle of the figure is in the picture: (right, up), -1 and 1 at the edges."""
+    middle = np.concatenate([skin.points for skin in skins(spec, frame / spec.rate).values()]).mean(axis=0)
+    forward = np.array(spec.look_at) - spec.camera_at
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= np.linalg.norm(right)
+    ray = middle - spec.camera_at
+    reach = float(np.tan(np.deg2rad(spec.fov_deg) / 2) * (ray @ forward))
+    return float(ray @ right) / reach, float(ray @ np.cross(right, forward)) / reach
+
+
+def test_the_effect_mask_holds_figure_and_shadow_and_no_specks() -> None:
+    pairs = importlib.import_module("pairs")
+    plate = np.full((96, 96, 3), 0.6, np.float32)
+    shot, figure = plate.copy(), np.zeros((96, 96), np.uint8)
+    shot[20:50, 40:50], figure[20:50, 40:50] = 0.6, 255  # a figure of the wall's own colour
+    shot[50:56, 30:50] *= 0.8
+    shot[80, 80] = 0.95  # one light sample that the figure caught
+    found = pairs.effect_mask(shot, plate, figure) > 0
+    assert found[figure > 0].all()
+    assert found[51:55, 31:49].all()
+    assert not found[70:].any()
+    assert found.sum() < 1.6 * (30 * 10 + 6 * 20)
+    assert pairs.VISIBLE == drawn_pairs.VISIBLE
+
+
 def test_a_standing_foot_does_not_slide() -> None:
     speed, stride = 1.6, 1.6 * 0.88 * STANCE
     phases = np.linspace(0, STANCE - 1e-6, 9)
@@ -155,13 +202,18 @@ def test_the_figure_walks_on_the_ground(spec: SceneSpec) -> None:
     assert len(heel_strikes(spec)) >= 2
 
 
-def test_render_at_tiny_size() -> None:
+def started_renderer() -> Any:
     pytest.importorskip("mitsuba", reason="Mitsuba is an optional development dependency")
     render, scene = importlib.import_module("render"), importlib.import_module("scene")
     try:
         render.start("llvm_ad_rgb", 0)
     except scene.RenderError as error:
         pytest.skip(f"Mitsuba does not start here: {error}")
+    return render
+
+
+def test_render_at_tiny_size() -> None:
+    render = started_renderer()
     spec = replace(MIRROR, size_hw=(24, 32), frames=1)
     shot, plate = (render.render_frame(spec, 0, figure, spp=1) for figure in (True, False))
     mask = render.object_mask(spec, 0) > 0
@@ -169,3 +221,16 @@ def test_render_at_tiny_size() -> None:
     assert 0.01 < mask.mean() < 0.3
     assert np.abs(shot - plate)[mask].mean() > 5 * np.abs(shot - plate)[:8, 24:].mean()
     assert render.develop(shot, spec, 0).dtype == np.uint8
+
+
+def test_a_rendered_pair_is_a_plate_that_validation_reads(tmp_path: Path) -> None:
+    started_renderer()
+    pairs = importlib.import_module("pairs")
+    pairs.write_pair(tmp_path, "0000", pairs.render_pair(2, 48, 8))
+    (pair,) = open_plates(tmp_path)
+    assert pair.shot.shape == (48, 48, 3)
+    assert 0.01 < pair.mask.mean() < 0.3
+    effect = pair.effect_mask & ~pair.mask
+    assert effect.sum() > 20
+    change = np.abs(pair.shot.astype(float) - pair.clean).mean(axis=2)
+    assert change[effect].mean() > 5 * change[~pair.effect_mask].mean()

@@ -1,4 +1,7 @@
-"""Speed and memory against length: one clip, played to and fro, in a process of its own for each length."""
+"""Speed and memory against length: one clip, played to and fro, in a process of its own for each length.
+
+And of the model alone: one frame, from the picture to the decoded fill.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,25 @@ import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
+from time import perf_counter
 
-from osor_video.config import Config, EncodeConfig
+import numpy as np
+
+from osor_video.config import Config, EncodeConfig, RemovalConfig
 from osor_video.errors import OsorError
 from osor_video.masks.seed import PictureSeed
 from osor_video.pipeline import VideoRemover
+from osor_video.removal.crop import Crop
+from osor_video.removal.model import OsorModel
+from osor_video.removal.remover import OneStepRemover, RemovalInput
 from osor_video.video.probe import probe
 from osor_video.video.reader import read_planes
 from osor_video.video.writer import VideoWriter
 
 LENGTHS = (100, 200, 400)
+FRAME_RUNS = 9
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,28 @@ def measure_speed(clip: Path, first: Path, config: Config, frames: int) -> Speed
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise OsorError(f"The run over {frames} frames ended with code {done.returncode}: {lines[-1]}")
     return SpeedRun(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure_frame_ms(model: OsorModel, side_px: int) -> float:
+    """Median time of one step on a square frame, in milliseconds: encoded, predicted, blended and decoded.
+
+    ``side_px`` is a multiple of the model's; the threads are those that torch has been given.
+    """
+    picture = np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3)).astype(np.uint8)
+    mask = np.zeros((side_px, side_px), dtype=bool)
+    mask[side_px // 4 : side_px // 2, side_px // 4 : side_px // 2] = True
+    size_hw = side_px, side_px
+    frame = RemovalInput(picture, mask, Crop(0, 0, size_hw, size_hw), None)
+    remover = OneStepRemover(model, RemovalConfig(), seed=0)
+
+    def seconds() -> float:
+        begun = perf_counter()
+        answers, _ = remover.remove([frame], None)
+        # A picture in the processor's memory: a GPU has then finished.
+        return perf_counter() - begun if answers[0].rgb.size else 0.0
+
+    seconds()  # the first run allocates
+    return 1000 * median(seconds() for _ in range(FRAME_RUNS))
 
 
 def lengthened(clip: Path, frames: int, path: Path) -> Path:

@@ -1,36 +1,34 @@
-"""Making the compact model: ``python -m osor_video.training autoencoder|remover|export|validate CONFIG``.
+"""What comes before and after ``osor-video train``: ``python -m osor_video.training TASK``.
 
-``pack OUT`` writes photographs and objects as one small folder, which ``--pack`` takes in place of ``--photos`` and
-``--cutouts``. ``savp SHOT CLEAN OUT`` makes effect-aware masks of before/after pictures. ``export`` of a configuration
-of kind sdxl_lora writes the run's adapter: ``--remover RUN --model FILE.pth``.
+pack        photographs and objects as one small folder, which --pack takes in place of --photos and --cutouts
+export      finished runs become a model folder, or an adapter's run one file
+validate    figures, tables and pictures of a model folder on held-out pairs
+sheet       real photographs with their masks, alphas and results
+savp        effect-aware masks of before/after pictures
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import torch
+
+from osor_video.apps.inputs import check_file_target, check_folder_target
 from osor_video.errors import ConfigError, OsorError
-from osor_video.removal.model import bundled_model_path
-from osor_video.training.autoencoder import train_autoencoder
-from osor_video.training.config import (
-    AutoencoderConfig,
-    RemoverConfig,
-    SdxlLoraConfig,
-    load_config,
-    read_kind,
-)
+from osor_video.removal.model import bundled_model_path, quiet_libraries
+from osor_video.training.config import RemoverConfig, SdxlLoraConfig, load_config, read_kind
 from osor_video.training.export import export_model
+from osor_video.training.findings import HeldOut, validate_model
 from osor_video.training.folders import write_effect_masks
 from osor_video.training.pack import LIMIT_MB, QUALITY, cutouts_folder, read_licences, write_pack
 from osor_video.training.photos import WORKING_SHORT_SIDE_PX
-from osor_video.training.remover import train_remover
-from osor_video.training.validate import validate_model, write_grids
+from osor_video.training.sheet import write_sheet
 
 log = logging.getLogger("osor_video.training")
 
@@ -38,96 +36,25 @@ log = logging.getLogger("osor_video.training")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one task; 0, or 2 after an error that the input caused."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    quiet_libraries()
     arguments = _parser().parse_args(argv)
     try:
-        _run(arguments)
+        arguments.run(arguments)
     except OsorError as error:
         log.error("%s", error)
         return 2
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    if arguments.task == "savp":
-        for path, share in write_effect_masks(arguments.shot, arguments.clean, arguments.out).items():
-            log.info("wrote %s: %.1f %% of the picture", path, 100 * share)
-        return
-    if arguments.task == "pack":
-        _pack(arguments)
-        return
-    if arguments.task == "autoencoder":
-        train_autoencoder(load_config(arguments.config, AutoencoderConfig), arguments.photos, arguments.out)
-        return
-    if arguments.task == "export" and read_kind(arguments.config) == "sdxl_lora":
-        _export_adapter(arguments)
-        return
-    config = load_config(arguments.config, RemoverConfig)
-    if arguments.task == "remover":
-        objects = cutouts_folder(arguments.photos, arguments.cutouts)
-        sources = (arguments.photos, objects, arguments.autoencoder)
-        train_remover(config, *sources, arguments.out, arguments.plates)
-    elif arguments.task == "export":
-        for folder in ("photos", "autoencoder"):
-            if getattr(arguments, folder) is None:
-                raise ConfigError(f"The export of a compact model needs --{folder}: it holds both networks.")
-        export_model(
-            config,
-            arguments.photos,
-            arguments.autoencoder,
-            arguments.remover,
-            arguments.model,
-            arguments.alpha,
-        )
-    else:
-        objects = cutouts_folder(arguments.photos, arguments.cutouts)
-        sources = (arguments.model, arguments.photos, objects)
-        log.info("%s", json.dumps(validate_model(*sources, arguments.pairs, config.crop_px), indent=2))
-        log.info("wrote %s", write_grids(*sources, arguments.out, config.crop_px))
-
-
-def _export_adapter(arguments: argparse.Namespace) -> None:
-    from osor_video.training.sdxl import export_adapter  # noqa: PLC0415  (takes seconds to import)
-
-    config = load_config(arguments.config, SdxlLoraConfig)
-    record = export_adapter(config, arguments.remover, arguments.model)
-    log.info("wrote %s: phase %d, rank %d", arguments.model, record.phase, record.rank)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m osor_video.training", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m osor_video.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     tasks = parser.add_subparsers(dest="task", required=True)
-    wanted = {
-        "autoencoder": ("photos", "out"),
-        "remover": ("photos", "cutouts", "autoencoder", "out"),
-        "export": ("photos", "autoencoder", "remover"),
-        "validate": ("photos", "cutouts", "out"),
-    }
-    for task, folders in wanted.items():
-        command = tasks.add_parser(task)
-        command.add_argument("config", type=Path, help="a YAML file of configs/train")
-        for folder in folders:
-            names = ["--photos", "--pack"] if folder == "photos" else [f"--{folder}"]
-            # An adapter's export needs neither photographs nor an autoencoder.
-            is_optional = folder == "cutouts" or (task == "export" and folder != "remover")
-            command.add_argument(*names, type=Path, required=not is_optional)
-        if task == "remover":
-            command.add_argument("--plates", type=Path, help="plates of your own: shot/, background/, masks")
-        if task == "export":
-            command.add_argument("--alpha", type=Path, help="the run of the alpha head")
-        if task in ("export", "validate"):
-            command.add_argument(
-                "--model",
-                type=Path,
-                default=bundled_model_path(),
-                help="the model folder or, of an adapter, its file",
-            )
-        if task == "validate":
-            command.add_argument("--pairs", type=int, default=96, help="held-out pairs to measure on")
-    _add_pack(tasks)
-    savp = tasks.add_parser("savp", help="effect-aware masks of pictures with and without an object")
-    savp.add_argument("shot", type=Path, help="the picture with the object, or a folder of such pictures")
-    savp.add_argument("clean", type=Path, help="the same without it; in a folder under the same names")
-    savp.add_argument("out", type=Path, help="a PNG (for folders a folder), white = object and effects")
+    for add_task in (_add_pack, _add_export, _add_validate, _add_sheet, _add_savp):
+        add_task(tasks)
     return parser
 
 
@@ -158,6 +85,120 @@ def _pack(arguments: argparse.Namespace) -> None:
         limit_mb=arguments.limit_mb,
     )
     log.info("wrote %s: photographs %s, objects %s", arguments.out, manifest.photos, manifest.cutouts)
+
+
+def _add_export(tasks: Any) -> None:
+    command = tasks.add_parser(
+        "export", help="finished runs become a model folder, or an adapter's run one file"
+    )
+    command.add_argument("config", type=Path, help="the remover's YAML file of configs/train")
+    command.add_argument("--photos", "--pack", type=Path, help="the photographs of the training")
+    command.add_argument("--autoencoder", type=Path, help="the autoencoder's run")
+    command.add_argument("--remover", type=Path, required=True, help="the remover's, or the adapter's, run")
+    command.add_argument(
+        "--alpha", type=Path, help="the run of the alpha head; else alpha is the remover's own"
+    )
+    command.add_argument(
+        "--model",
+        type=Path,
+        default=bundled_model_path(),
+        help="the folder to write; of an adapter a file that ends in .pth or .safetensors",
+    )
+    command.set_defaults(run=_export)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    if read_kind(arguments.config) == "sdxl_lora":
+        _export_adapter(arguments)
+        return
+    for folder in ("photos", "autoencoder"):
+        if getattr(arguments, folder) is None:
+            raise ConfigError(f"The export of a compact model needs --{folder}: it holds both networks.")
+    export_model(
+        load_config(arguments.config, RemoverConfig),
+        arguments.photos,
+        arguments.autoencoder,
+        arguments.remover,
+        arguments.model,
+        arguments.alpha,
+    )
+
+
+def _export_adapter(arguments: argparse.Namespace) -> None:
+    from osor_video.training.sdxl import export_adapter  # noqa: PLC0415  (takes seconds to import)
+
+    config = load_config(arguments.config, SdxlLoraConfig)
+    record = export_adapter(config, arguments.remover, arguments.model)
+    log.info("wrote %s: phase %d, rank %d", arguments.model, record.phase, record.rank)
+
+
+def _add_validate(tasks: Any) -> None:
+    command = tasks.add_parser("validate", help="figures, tables and pictures of a model folder")
+    command.add_argument("--model", type=Path, default=bundled_model_path(), help="the model folder")
+    command.add_argument(
+        "--photos", "--pack", type=Path, required=True, help="photographs; the held-out twelfth is used"
+    )
+    command.add_argument("--cutouts", type=Path, help="labelled photographs; likewise (a pack holds its own)")
+    command.add_argument(
+        "--plates",
+        type=Path,
+        help="plates to validate on, all of them: shot/, background/, mask/, object_mask/. "
+        "Never a folder that was trained on: keep a part of your plates in a folder of its own for this",
+    )
+    command.add_argument("--pairs", type=_positive, default=64, help="pairs made of photographs and cut-outs")
+    command.add_argument("--threads", type=_positive, help="processor threads; all cores when not given")
+    command.add_argument("--out", type=Path, required=True, help="folder of the tables and pictures")
+    command.set_defaults(run=_validate)
+
+
+def _validate(arguments: argparse.Namespace) -> None:
+    check_folder_target(arguments.out, "--out")
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+        cv2.setNumThreads(arguments.threads)
+    held_out = HeldOut(
+        arguments.photos,
+        cutouts_folder(arguments.photos, arguments.cutouts),
+        arguments.plates,
+        arguments.pairs,
+    )
+    log.info("wrote %s\n\n%s", arguments.out, validate_model(arguments.model, held_out, arguments.out))
+
+
+def _add_sheet(tasks: Any) -> None:
+    command = tasks.add_parser("sheet", help="real photographs with their masks, alphas and results")
+    command.add_argument("model", type=Path, help="the model folder")
+    command.add_argument(
+        "pairs", type=Path, help="a folder of image/ and mask/, pictures of one name in both"
+    )
+    command.add_argument("out", type=Path, help="the PNG to write")
+    command.set_defaults(run=_sheet)
+
+
+def _sheet(arguments: argparse.Namespace) -> None:
+    check_file_target(arguments.out, "OUT", (".png",))
+    count = write_sheet(arguments.model, arguments.pairs, arguments.out)
+    log.info("wrote %s: input, mask, alpha and result of %d photographs", arguments.out, count)
+
+
+def _add_savp(tasks: Any) -> None:
+    command = tasks.add_parser("savp", help="effect-aware masks of pictures with and without an object")
+    command.add_argument("shot", type=Path, help="the picture with the object, or a folder of such pictures")
+    command.add_argument("clean", type=Path, help="the same without it; in a folder under the same names")
+    command.add_argument("out", type=Path, help="a PNG (for folders a folder), white = object and effects")
+    command.set_defaults(run=_savp)
+
+
+def _savp(arguments: argparse.Namespace) -> None:
+    for path, share in write_effect_masks(arguments.shot, arguments.clean, arguments.out).items():
+        log.info("wrote %s: %.1f %% of the picture", path, 100 * share)
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return value
 
 
 if __name__ == "__main__":

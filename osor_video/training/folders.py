@@ -64,9 +64,10 @@ def open_plates(folder: Path) -> Plates:
     Raises ConfigError for a missing folder, one without pictures, and names that do not match.
     """
     shots = pictures_of(folder / "shot")
-    cleans = _like(shots, folder / "background")
+    cleans = partners_of(shots, folder / "background")
     optional = [
-        _like(shots, folder / name) if (folder / name).exists() else {} for name in ("mask", "object_mask")
+        partners_of(shots, folder / name) if (folder / name).exists() else {}
+        for name in ("mask", "object_mask")
     ]
     return Plates(
         tuple(
@@ -79,7 +80,8 @@ def pictures_of(folder: Path) -> dict[str, Path]:
     """The pictures of ``folder`` by name without suffix, sorted; ConfigError when there are none."""
     if not folder.is_dir():
         raise ConfigError(
-            f"{folder} is no folder; plates are a folder with shot/ and background/, pictures of one name in both."
+            f"{folder} is no folder; expected pictures there (plates have shot/ and background/, photographs "
+            "for a sheet image/ and mask/)."
         )
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
@@ -91,8 +93,8 @@ def pictures_of(folder: Path) -> dict[str, Path]:
     return pictures
 
 
-def _like(shots: dict[str, Path], folder: Path) -> dict[str, Path]:
-    """The pictures of ``folder``, which must have the names of ``shots``."""
+def partners_of(shots: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """The pictures of ``folder`` by name; ConfigError unless they have the names of ``shots``, which is not empty."""
     pictures = pictures_of(folder)
     odd = sorted(shots.keys() ^ pictures.keys())
     if odd:
@@ -125,7 +127,7 @@ def read_plate(files: PlateFiles, short_side_px: int = WORKING_SHORT_SIDE_PX) ->
     """
     shot, clean = read_before_after(files.shot, files.clean)
     if files.effect_mask is not None:
-        effect_mask = _read_mask(files.effect_mask, files.shot, shot)
+        effect_mask = read_mask(files.effect_mask, files.shot, shot)
     else:
         effect_mask = effect_aware_mask(shot, clean)
         if not effect_mask.any():
@@ -133,7 +135,7 @@ def read_plate(files: PlateFiles, short_side_px: int = WORKING_SHORT_SIDE_PX) ->
                 f"{files.shot} and {files.clean} do not differ: no object is found. "
                 "Remove the pair, or paint its mask/."
             )
-    mask = effect_mask if files.object_mask is None else _read_mask(files.object_mask, files.shot, shot)
+    mask = effect_mask if files.object_mask is None else read_mask(files.object_mask, files.shot, shot)
     scale = min(1.0, short_side_px / min(shot.shape[:2]))
     size_hw = (round(shot.shape[0] * scale), round(shot.shape[1] * scale))
     return resize_pair(Pair(shot, clean, mask, mask | effect_mask), size_hw)
@@ -190,7 +192,7 @@ def write_effect_masks(shot: Path, clean: Path, out: Path) -> dict[Path, float]:
     """
     if shot.is_dir():
         shots = pictures_of(shot)
-        cleans = _like(shots, clean)
+        cleans = partners_of(shots, clean)
         jobs = [(shots[name], cleans[name], out / f"{name}.png") for name in shots]
     elif out.suffix.lower() == ".png":
         jobs = [(shot, clean, out)]
@@ -213,7 +215,8 @@ def _write_mask(path: Path, mask: Mask) -> None:
         raise ConfigError(f"{path} cannot be written: {error}; give another place.") from error
 
 
-def _read_mask(path: Path, shot_path: Path, shot: Picture) -> Mask:
+def read_mask(path: Path, shot_path: Path, shot: Picture) -> Mask:
+    """The mask [H, W] that was painted on ``shot``; MaskError for another size, an empty or an unreadable one."""
     grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise MaskError(f"Mask {path} cannot be read as a picture; save it as PNG, white = remove.")

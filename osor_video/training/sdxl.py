@@ -222,7 +222,8 @@ def _open_prompt(beginning: Beginning, out: Path) -> PromptEmbeddings:
         return PromptEmbeddings.read(out / PROMPT_FILE)
     if beginning.prompt is not None:
         return PromptEmbeddings.read(beginning.prompt)
-    return encode_prompt(beginning.base)
+    encoded: PromptEmbeddings = encode_prompt(beginning.base)
+    return encoded
 
 
 def _check_prompt(prompt: PromptEmbeddings, config: Any) -> None:

@@ -1,59 +1,166 @@
-"""Figures and pictures of a model folder on photographs and objects that training never saw."""
+"""Figures of a model folder on photographs, objects and plates that training never saw."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from torch.nn import functional as F
 
+from osor_video.benchmark.baselines import patchmatch, telea, untouched
+from osor_video.benchmark.cases import TrueFrame
+from osor_video.config import RemovalConfig
+from osor_video.removal.crop import plan_crops
 from osor_video.removal.model import OsorModel
-from osor_video.removal.step import blend, noise_tile
-from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor, tensor_to_picture
-from osor_video.training.bad_masks import choose_kind, spoil_mask
+from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput
+from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor, to_uint8
+from osor_video.training.backbone import Backbone
+from osor_video.training.bad_masks import SHARES, spoil_mask
+from osor_video.training.closeness import closeness, iou, region_psnr_db
 from osor_video.training.cutouts import load_cutouts
+from osor_video.training.folders import open_plates, read_plate
 from osor_video.training.losses import psnr_db
 from osor_video.training.pairs import Pair, make_pair
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 
 WIDEST_PX = 448
-CERTAIN_LOGIT = 20.0
-HIGHEST_DB = 50.0
-"""Cap of a single pair's figure, so that an untouched one cannot carry the mean."""
+LEAST_EFFECT_PX = 200
+"""Smaller effects are not measured by themselves."""
+OBJECT = "object"
+"""The kind of mask that is right: the object's, without its effects."""
+KINDS = (OBJECT, *SHARES)
+PEERS = {"telea": telea, "patchmatch": patchmatch, "untouched": untouched}
+
+Row = dict[str, float]
 
 
-@dataclass(frozen=True)
-class Removal:
-    """The model's answer to one pair."""
+class PairSet:
+    """Pairs to measure on; what does not depend on a model is made once."""
 
-    picture: Picture
-    alpha: FloatMap
+    def __init__(self, name: str, pairs: Sequence[Pair], backbone: Backbone) -> None:
+        self.name = name
+        self.pairs = pairs
+        self.backbone = backbone
+
+    @cached_property
+    def fills(self) -> list[dict[str, Picture]]:
+        """What each of ``PEERS`` makes of each pair, given the object's mask."""
+        frames = [TrueFrame(pair.shot, pair.clean, pair.mask) for pair in self.pairs]
+        return [{name: fill(frame) for name, fill in PEERS.items()} for frame in frames]
+
+    @cached_property
+    def peer_rows(self) -> list[Row]:
+        """The peers' figures, a row a pair."""
+        rows = []
+        for pair, fills in zip(self.pairs, self.fills, strict=True):
+            parts = [self.compare(name, fill, pair) for name, fill in fills.items()]
+            rows.append({key: value for part in parts for key, value in part.items()})
+        return rows
+
+    def compare(self, name: str, picture: Picture, pair: Pair) -> Row:
+        """``REGION_NAME_MEASURE`` of a fill of ``pair`` called ``name``."""
+        found = closeness(picture, pair.clean, regions_of(pair), self.backbone)
+        return {
+            f"{region}_{name}_{measure}": value
+            for region, measures in found.items()
+            for measure, value in measures.items()
+        }
 
 
-def remove(model: OsorModel, shot: Picture, mask: Mask, seed: int = 0) -> Removal:
-    """One whole step on a picture [S, S, 3]; as in a removal, the fill counts in full where the mask is."""
-    stride = model.record.stride
-    eps = noise_tile(seed, model.record.latent_channels, (shot.shape[0] // stride, shot.shape[1] // stride))
-    prediction = model.predict(picture_to_tensor(shot), mask_to_tensor(mask), eps)
-    covered = torch.where(prediction.mask > 0, CERTAIN_LOGIT, prediction.alpha_logit)
-    decoded = model.decode(blend(prediction.z0, prediction.z, covered))
-    alpha = F.interpolate(prediction.alpha_logit.sigmoid(), size=shot.shape[:2], mode="bilinear")
-    return Removal(tensor_to_picture(decoded), alpha[0, 0].cpu().numpy())
+def photo_pairs(
+    photos_folder: Path, cutouts_folder: Path, side_px: int, count: int, backbone: Backbone
+) -> PairSet:
+    """Pairs of held-out photographs and held-out objects, every one with an object."""
+    _, photos = split_photos(list_photos(photos_folder))
+    _, cutouts = load_cutouts(cutouts_folder)
+    pairs = [
+        make_pair(photos, cutouts, side_px, WIDEST_PX, np.random.default_rng([9, index]), blob_share=0.0)
+        for index in range(count)
+    ]
+    return PairSet("photos", pairs, backbone)
 
 
-def region_psnr_db(picture: Picture, clean: Picture, region: Mask) -> float:
-    """PSNR inside ``region``, capped at ``HIGHEST_DB``."""
-    figure = psnr_db(picture_to_tensor(picture), picture_to_tensor(clean), mask_to_tensor(region))
-    return min(figure, HIGHEST_DB)
+def plate_pairs(folder: Path, side_px: int, backbone: Backbone) -> PairSet:
+    """All plates of a folder, shrunk (never enlarged) to a short side of ``side_px``."""
+    files = open_plates(folder).files
+    return PairSet("plates", [read_plate(pair, side_px) for pair in files], backbone)
 
 
-def telea(shot: Picture, mask: Mask) -> Picture:
-    """OpenCV's inpainting (Telea 2004) of the mask, two pixels wider so that no rim of the object stays."""
-    hole = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
-    return np.asarray(cv2.inpaint(np.ascontiguousarray(shot), hole, 5, cv2.INPAINT_TELEA), np.uint8)
+def regions_of(pair: Pair) -> dict[str, Mask]:
+    """Where pairs are measured: the object's ``hole`` and, if it is large enough, its ``effect``."""
+    # One cell round the object always counts as found; an effect begins beyond it.
+    effect = pair.effect_mask & ~_widened(pair.mask)
+    regions = {"hole": pair.mask}
+    return regions | {"effect": effect} if effect.sum() >= LEAST_EFFECT_PX else regions
+
+
+def remove(model: OsorModel, shot: Picture, masks: Sequence[Mask], seed: int = 0) -> list[Removal]:
+    """One step for each mask on the whole picture [H, W, 3]; as in a removal, the fill counts in full where the mask is.
+
+    Sides that the model's multiple does not divide are mirrored outwards; nothing is shrunk.
+    """
+    size_hw = shot.shape[0], shot.shape[1]
+    crop = plan_crops([(0, 0, *size_hw)], size_hw, 0.0, max(size_hw), model.record.multiple_px)[0]
+    assert crop is not None  # None only without a box
+    remover = OneStepRemover(model, RemovalConfig(), seed)
+    inputs = [RemovalInput(shot, mask, crop, None) for mask in masks]
+    answers: list[Removal] = remover.remove(inputs, None)[0]
+    return answers
+
+
+def figures_of(model: OsorModel, pair_set: PairSet) -> Row:
+    """Means over the pairs, each key after the set's name; where a pair has no effect it counts for the rest.
+
+    ``hole_X_psnr_db`` and so on for the model and each of ``PEERS``; ``alpha_iou_KIND`` of the model's alpha with the
+    true effect mask for each of ``KINDS`` of mask; ``hole_lost_KIND_db``, how much PSNR in the object a bad mask costs;
+    ``effect_recall``, the share of the effect that alpha finds, and ``alpha_outside``, its mean where nothing is to go.
+    """
+    found = zip(pair_set.pairs, pair_set.peer_rows, strict=True)
+    rows = [_row(model, pair_set, pair, index) | peers for index, (pair, peers) in enumerate(found)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    means = {name: round(float(np.mean([row[name] for row in rows if name in row])), 3) for name in names}
+    counts = {"pairs": len(rows), "pairs_with_effect": sum("effect_recall" in row for row in rows)}
+    return {f"{pair_set.name}_{name}": value for name, value in (counts | means).items()}
+
+
+def bad_masks(mask: Mask, index: int) -> dict[str, Mask]:
+    """The object's mask, and that mask spoilt in each of OSOR's five ways; the same for the same ``index``."""
+    spoilt = {
+        kind: spoil_mask(mask, kind, np.random.default_rng([index, number]))
+        for number, kind in enumerate(SHARES)
+    }
+    return {OBJECT: mask} | spoilt
+
+
+def _row(model: OsorModel, pair_set: PairSet, pair: Pair, index: int) -> Row:
+    masks = bad_masks(pair.mask, index)
+    answers = dict(zip(masks, remove(model, pair.shot, list(masks.values())), strict=True))
+    row = pair_set.compare("model", to_uint8(answers[OBJECT].rgb), pair)
+    row |= {
+        f"alpha_iou_{kind}": iou(answer.alpha > 0.5, pair.effect_mask) for kind, answer in answers.items()
+    }
+    for kind in SHARES:
+        figure = region_psnr_db(to_uint8(answers[kind].rgb), pair.clean, pair.mask)
+        row[f"hole_lost_{kind}_db"] = row["hole_model_psnr_db"] - figure
+    return row | _alpha_row(answers[OBJECT].alpha, pair)
+
+
+def _alpha_row(alpha: FloatMap, pair: Pair) -> Row:
+    row = {}
+    outside = ~_widened(pair.effect_mask)
+    if outside.any():
+        row["alpha_outside"] = float(alpha[outside].mean())
+    effect = regions_of(pair).get("effect")
+    if effect is not None:
+        row["effect_recall"] = float((alpha > 0.5)[effect].mean())
+    return row
+
+
+def _widened(mask: Mask) -> Mask:
+    """``mask`` and one latent cell round it."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0)
 
 
 def autoencoder_psnr_db(model: OsorModel, photos: list[Path], side_px: int) -> float:
@@ -64,96 +171,3 @@ def autoencoder_psnr_db(model: OsorModel, photos: list[Path], side_px: int) -> f
         crop = picture_to_tensor(random_crop(read_photo(photo), side_px, WIDEST_PX, random))
         figures.append(psnr_db(model.decode(model.encode(crop)), crop.to(model.device)))
     return float(np.mean(figures))
-
-
-def held_out_pairs(photos_folder: Path, cutouts_folder: Path, side_px: int, count: int) -> list[Pair]:
-    """Pairs of held-out photographs and held-out objects, every one with an object."""
-    _, photos = split_photos(list_photos(photos_folder))
-    _, cutouts = load_cutouts(cutouts_folder)
-    return [
-        make_pair(photos, cutouts, side_px, WIDEST_PX, np.random.default_rng([9, index]), blob_share=0.0)
-        for index in range(count)
-    ]
-
-
-def figures_of(model: OsorModel, pairs: list[Pair]) -> dict[str, float]:
-    """Means over the pairs: PSNR in the hole and in the effects (model, untouched, Telea), IoU of alpha."""
-    rows = [_figures_of_pair(model, pair, index) for index, pair in enumerate(pairs)]
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: round(float(np.mean([row[name] for row in rows if name in row])), 3) for name in names}
-
-
-def _figures_of_pair(model: OsorModel, pair: Pair, index: int) -> dict[str, float]:
-    answer = remove(model, pair.shot, pair.mask)
-    filled = telea(pair.shot, pair.mask)
-    outside = ~_widened(pair.effect_mask)
-    # One cell round the object always counts as found; an effect begins beyond it.
-    effects = pair.effect_mask & ~_widened(pair.mask)
-    row = {
-        "hole_psnr_db": region_psnr_db(answer.picture, pair.clean, pair.mask),
-        "hole_psnr_untouched_db": region_psnr_db(pair.shot, pair.clean, pair.mask),
-        "hole_psnr_telea_db": region_psnr_db(filled, pair.clean, pair.mask),
-        "alpha_iou": _iou(answer.alpha > 0.5, pair.effect_mask),
-    }
-    if effects.sum() >= 200:
-        row["effect_psnr_db"] = region_psnr_db(answer.picture, pair.clean, effects)
-        row["effect_psnr_untouched_db"] = region_psnr_db(pair.shot, pair.clean, effects)
-        row["effect_recall"] = float((answer.alpha > 0.5)[effects].mean())
-    if outside.any():
-        row["alpha_outside"] = float(answer.alpha[outside].mean())
-    random = np.random.default_rng(index)
-    bad_mask = spoil_mask(pair.mask, choose_kind(random), random)
-    row["alpha_iou_incomplete_mask"] = _iou(remove(model, pair.shot, bad_mask).alpha > 0.5, pair.effect_mask)
-    return row
-
-
-def _widened(mask: Mask) -> Mask:
-    """``mask`` and one latent cell round it."""
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0)
-
-
-def _iou(found: Mask, true: Mask) -> float:
-    return float((found & true).sum() / max(1, (found | true).sum()))
-
-
-def picture_grid(model: OsorModel, pairs: list[Pair]) -> Picture:
-    """A row a pair: shot, mask, alpha, result, Telea, clean."""
-    rows = []
-    for pair in pairs:
-        answer = remove(model, pair.shot, pair.mask)
-        greys = [
-            np.repeat((values * 255).astype(np.uint8)[..., None], 3, 2)
-            for values in (pair.mask, answer.alpha)
-        ]
-        rows.append(np.hstack([pair.shot, *greys, answer.picture, telea(pair.shot, pair.mask), pair.clean]))
-    return np.vstack(rows)
-
-
-def validate_model(
-    folder: Path, photos_folder: Path, cutouts_folder: Path, count: int, side_px: int
-) -> dict[str, float]:
-    """All figures of a model folder, written into its record and returned."""
-    model = OsorModel.from_folder(folder)
-    _, photos = split_photos(list_photos(photos_folder))
-    figures = {
-        "autoencoder_psnr_db": round(autoencoder_psnr_db(model, photos, side_px), 3),
-        "pairs": float(count),
-    }
-    figures |= figures_of(model, held_out_pairs(photos_folder, cutouts_folder, side_px, count))
-    model.record.model_copy(update={"validation": figures}).write(folder)
-    return figures
-
-
-def write_grids(
-    folder: Path, photos_folder: Path, cutouts_folder: Path, out: Path, side_px: int, *, count: int = 16
-) -> list[Path]:
-    """Write ``out``/grid_N.png of eight held-out pairs each."""
-    model = OsorModel.from_folder(folder)
-    pairs = held_out_pairs(photos_folder, cutouts_folder, side_px, count)
-    out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for start in range(0, count, 8):
-        path = out / f"grid_{start // 8}.png"
-        cv2.imwrite(str(path), cv2.cvtColor(picture_grid(model, pairs[start : start + 8]), cv2.COLOR_RGB2BGR))
-        paths.append(path)
-    return paths

@@ -76,7 +76,9 @@ def test_suffixes_may_differ_and_large_plates_are_shrunk(tmp_path: Path) -> None
 
 
 def test_missing_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere/shot is no folder; plates are a folder with shot/"):
+    with pytest.raises(
+        ConfigError, match=r"nowhere/shot is no folder; expected pictures there \(plates have shot/"
+    ):
         open_plates(tmp_path / "nowhere")
     write_rgb(tmp_path / "shot/a.png", scene().shot)
     with pytest.raises(ConfigError, match=r"background is no folder"):
