@@ -24,6 +24,7 @@ FLATTEST_WALL_FALL = 0.15
 """Shadows that lead away less than this per height never reach the wall."""
 NEAREST = 0.35
 """A shadow ends where the ground is this share of the foot's distance away: nothing lies behind the camera."""
+WIDE_BLUR_PX = 5.0
 STEPS = (0.0, 0.3, 1.0)
 """Shares of an object's height at which a shadow or a mirror image is blurred anew; between them it is blended."""
 
@@ -219,7 +220,7 @@ def cast_shadow(ground: Ground, placed: Placed, light: Light) -> list[Patch]:
         up = draw(
             placed.cutout.matte, shadow_on_wall(ground, placed, light, turn), ground.side_px, 2 * widest_px
         )
-        soft = cv2.GaussianBlur(up.values, (0, 0), 0.5 + 0.7 * widest_px) * (1 - 0.6 * light.fade)
+        soft = soften(up.values, 0.5 + 0.7 * widest_px) * (1 - 0.6 * light.fade)
         patches.append(up.of(soft * (1 - ground.visible()[up.where[0]])))
     return patches
 
@@ -245,11 +246,23 @@ def _height_of(lay: Matrix, placed: Placed, patch: Patch) -> FloatMap:
     return np.asarray(np.clip(heights, 0, 1), np.float32)
 
 
+def soften(values: FloatMap, sigma_px: float) -> FloatMap:
+    """Gaussian blur [H, W] or [H, W, C]; a wide one is made at a quarter of the size, where it costs little."""
+    height, width = values.shape[:2]
+    if sigma_px < WIDE_BLUR_PX or min(height, width) < 16:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_px), np.float32)
+    small = cv2.resize(values, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(
+        small, (0, 0), sigmaX=sigma_px * (width // 4) / width, sigmaY=sigma_px * (height // 4) / height
+    )
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def _blurred_by_height(drawn: FloatMap, height: FloatMap, widest_px: float, sharpest_px: float) -> FloatMap:
     """Blur from ``sharpest_px`` at the foot to ``widest_px`` at the full height."""
     if widest_px < 2 * sharpest_px:
         return np.asarray(cv2.GaussianBlur(drawn, (0, 0), sharpest_px + 0.3), np.float32)
-    levels = [cv2.GaussianBlur(drawn, (0, 0), sharpest_px + step * widest_px) for step in STEPS]
+    levels = [soften(drawn, sharpest_px + step * widest_px) for step in STEPS]
     low = np.clip(height / STEPS[1], 0, 1)
     high = np.clip((height - STEPS[1]) / (1 - STEPS[1]), 0, 1)
     if drawn.ndim == 3:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from osor_video.tensors import FloatMap
-from osor_video.training.effects import Ground, Light, Mirror, fresnel, ripple, spread
+from osor_video.training.effects import Ground, Light, Mirror, fresnel, ripple, soften, spread
 from osor_video.training.photos import random_crop, read_photo
 
 STAGE_SHARE = 0.6
@@ -54,7 +54,7 @@ def draw_place(
     reflected = None
     if ground.wall_px is not None:
         picture, reflected = _build(picture, photos, ground, random)
-        reflected = None if mirror is None else cv2.GaussianBlur(reflected, (0, 0), 0.5 + 20 * mirror.blur)
+        reflected = None if mirror is None else soften(reflected, 0.5 + 20 * mirror.blur)
     on_floor = 1.0 if ground.wall_px is not None else 0.4
     if random.random() < PRINTS_SHARE * on_floor:
         picture = picture * spread(1 - _prints(ground, random))
@@ -135,7 +135,7 @@ def _build(
 def _photo_texture(photos: list[Path], random: np.random.Generator) -> FloatMap:
     """A part of a photograph without its coarse light and dark, so that it can lie on the ground [P, P, 3]."""
     texture = _crop(photos, TEXTURE_PX // 2, 256, random)
-    coarse = cv2.GaussianBlur(texture, (0, 0), 12)
+    coarse = soften(texture, 12)
     even = texture - 0.7 * (coarse - coarse.mean((0, 1)))
     return np.asarray(np.clip(even, 0, 1), np.float32)
 
@@ -193,12 +193,16 @@ def _pool_of_light(side_px: int, random: np.random.Generator) -> FloatMap:
 def _laid(texture: FloatMap, ground: Ground, random: np.random.Generator) -> FloatMap:
     """``texture`` laid on the ground as the camera sees it [S, S, 3]; mirrored at its edges to go on for ever."""
     scale = float(np.exp(random.uniform(np.log(60), np.log(400))))
-    map_x, map_y = _ground_maps(ground, texture.shape[0], scale, random)
+    size_px = texture.shape[0]
+    map_x, map_y = _ground_maps(ground, size_px, scale, random)
     # Far away many texels fall into a pixel: their mean, not one of them.
     rows = np.maximum(np.arange(ground.side_px, dtype=np.float32) + 0.5 - ground.horizon_px, 1.0)[:, None]
     many = np.clip((scale * ground.focal_px / rows**2 - 1.5) / 6, 0, 1)
     sharp = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR)
-    coarse = cv2.remap(cv2.GaussianBlur(texture, (0, 0), 4), map_x, map_y, cv2.INTER_LINEAR)
+    means = cv2.resize(texture, (size_px // 8, size_px // 8), interpolation=cv2.INTER_AREA)
+    coarse = cv2.remap(
+        means, map_x / 8 - 0.44, map_y / 8 - 0.44, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     return np.asarray(sharp + (coarse - sharp) * spread(np.repeat(many, ground.side_px, axis=1)), np.float32)
 
 

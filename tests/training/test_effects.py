@@ -23,6 +23,7 @@ from osor_video.training.effects import (
     light_spill,
     shadow_on_ground,
     shadow_on_wall,
+    soften,
     turn_of,
 )
 
@@ -169,6 +170,14 @@ def test_a_patch_is_the_part_of_the_whole_picture_that_is_drawn_on() -> None:
         canvas[patch.where] = patch.values
         assert patch.values.size < canvas.size / 2
         assert np.abs(canvas - slow).max() < 0.02
+
+
+def test_a_wide_blur_at_a_quarter_of_the_size_is_the_blur() -> None:
+    values = np.zeros((90, 70, 3), np.float32)
+    values[30:60, 20:50] = (1.0, 0.5, 0.2)
+    slow = cv2.GaussianBlur(values, (0, 0), 9.0)
+    assert np.abs(soften(values, 9.0) - slow).max() < 0.03
+    assert np.array_equal(soften(values, 2.0), cv2.GaussianBlur(values, (0, 0), 2.0))
 
 
 def test_an_object_out_of_sight_draws_nothing() -> None:

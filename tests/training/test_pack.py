@@ -2,18 +2,25 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from osor_video.apps.cli import app
 from osor_video.errors import ConfigError
 from osor_video.training import pack as packing
 from osor_video.training.__main__ import main
+from osor_video.training.config import AutoencoderConfig, LoopConfig, RemoverConfig
 from osor_video.training.cutouts import load_cutouts
+from osor_video.training.loop import CHECKPOINT
 from osor_video.training.pack import Manifest, check_pack, read_licences, write_pack
 from osor_video.training.pairs import make_pair
 from osor_video.training.photos import list_photos, read_picture, split_photos
+from tests.tiny import TINY
 from tests.training.conftest import texture
 
 
@@ -154,3 +161,28 @@ def test_the_command_writes_a_pack(jpegs: Path, cutouts_folder: Path, tmp_path: 
     assert main(command) == 0
     assert json.loads((tmp_path / "pack/manifest.json").read_text())["licences"] == "Flickr, CC BY 2.0"
     assert main(command) == 2
+
+
+def test_a_training_takes_a_pack_in_place_of_its_folders(
+    pack: Path, jpegs: Path, cutouts_folder: Path, tmp_path: Path
+) -> None:
+    loop = LoopConfig(steps=1, batch=2)
+    sizes: dict[str, Any] = {"architecture": TINY, "loop": loop, "crop_px": 64, "widest_crop_px": 128}
+    autoencoder, remover = tmp_path / "autoencoder.yaml", tmp_path / "remover.yaml"
+    autoencoder.write_text(AutoencoderConfig(**sizes, patches=512).model_dump_json())
+    remover.write_text(RemoverConfig(**sizes, workers=0).model_dump_json())
+
+    def train(config: Path, out: str, *options: object) -> str:
+        done = CliRunner().invoke(app, ["train", str(config), *map(str, options), "-o", str(tmp_path / out)])
+        return " ".join(done.output.split())
+
+    assert train(autoencoder, "ae", "--pack", pack).startswith("autoencoder: checkpoint")
+    encoder = ("--autoencoder", tmp_path / "ae")
+    assert train(remover, "packed", "--pack", pack, *encoder).startswith("remover: checkpoint")
+    assert "so --cutouts is needed" in train(remover, "none", "--photos", jpegs, *encoder)
+    sources = ("--photos", jpegs, "--cutouts", cutouts_folder)
+    assert train(remover, "sources", *sources, *encoder).startswith("remover: checkpoint")
+    first, second = (
+        torch.load(tmp_path / out / CHECKPOINT, weights_only=True)["module"] for out in ("packed", "sources")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
