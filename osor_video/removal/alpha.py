@@ -1,4 +1,4 @@
-"""Where the object and its effects are: alpha from features trained for recognition.
+"""Where the object is, and where its effects are too: both from features trained for recognition.
 
 A network trained from scratch on pairs made from photographs sees shadows late: a whole UNet of 7M parameters found a
 tenth of their area after 40 000 pairs. This head reads the same latents beside ImageNet features of the frame, and
@@ -25,7 +25,10 @@ FIRST_LOGIT = -2.0
 
 
 class AlphaHead(ConfiguredModule):
-    """From the features' stages and the latents to one alpha logit a latent cell, coarse to fine."""
+    """From the features' stages and the latents to two logits a latent cell, coarse to fine.
+
+    The first is alpha, object and effects; the second the object alone, whatever the user's mask has missed of it.
+    """
 
     def __init__(self, *, latent_channels: int = 16, width: int = 96) -> None:
         super().__init__({"latent_channels": latent_channels, "width": width})
@@ -36,12 +39,12 @@ class AlphaHead(ConfiguredModule):
         self.blocks8 = nn.Sequential(*(ResidualBlock(width) for _ in range(3)))
         self.blocks16 = nn.Sequential(*(ResidualBlock(width) for _ in range(2)))
         self.blocks32 = nn.Sequential(*(ResidualBlock(width) for _ in range(2)))
-        self.out = nn.Conv2d(width, 1, 3, padding=1)
+        self.out = nn.Conv2d(width, 2, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.constant_(self.out.bias, FIRST_LOGIT)
 
     def forward(self, stages: list[Tensor], z: Tensor, start: Tensor, mask: Tensor) -> Tensor:
-        """Maps of ``STAGES``; ``z`` and ``start`` [B, C, h, w], ``mask`` [B, 1, h, w] -> logits [B, 1, h, w].
+        """Maps of ``STAGES``; ``z`` and ``start`` [B, C, h, w], ``mask`` [B, 1, h, w] -> logits [B, 2, h, w].
 
         Cells are 8 px; h and w multiples of 4.
         """

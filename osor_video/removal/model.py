@@ -19,6 +19,7 @@ from diffusers.utils import logging
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
@@ -46,7 +47,7 @@ def quiet_libraries() -> None:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One step's view of frames: latent ``z`` and ``mask`` [B, 1, h, w] as they came, ``z0`` and ``alpha_logit`` as found.
+    """One step's view of frames: their latent ``z``, the ``mask`` [B, 1, h, w] in use, ``z0`` and ``alpha_logit`` as found.
 
     ``z`` and ``z0`` are [B, C, h, w], ``alpha_logit`` [B, 1, h, w].
     """
@@ -113,21 +114,30 @@ class OsorModel:
         ``image`` [B, 3, H, W] in [0, 1] with the object, ``mask`` [B, 1, H, W] of zeros and ones; ``eps`` unit normal,
         [B, C, h, w] or one tile [1, C, h, w] for all. Noise goes onto the frame's own latent (OSOR); a model that
         predicts a residual starts from the frame with its hole interpolated. Alpha is the backbone's last channel, or the
-        answer of the folder's own head.
+        answer of the folder's own head, which also adds to the mask what it has missed of the object.
         """
         image, mask, eps = (tensor.to(self.device, torch.float32) for tensor in (image, mask, eps))
-        z = self.encode(image)
-        prediction_type, start = self.record.prediction_type, z
-        if prediction_type == "residual":
-            start = self.encode(interpolate_hole(image, mask))
+        z, found = self.encode(image), None
+        if self._alpha is not None:
+            found = self._alpha(image, z, self._start(image, mask, z), latent_mask(mask, self.record.stride))
+            mask = torch.maximum(mask, self._missed(found[:, 1:]))
+        start, masked = self._start(image, mask, z), latent_mask(mask, self.record.stride)
         z_t = add_noise(start, eps, self.abar)
-        masked = latent_mask(mask, self.record.stride)
         out = self._backbone(torch.cat([z_t, masked, z], dim=1))
         channels = self.record.latent_channels
-        z0 = predict_x0(z_t, out[:, :channels], self.abar, prediction_type, start)
-        if self._alpha is not None:
-            return Prediction(z, masked, z0, self._alpha(image, z, start, masked))
-        return Prediction(z, masked, z0, out[:, channels : channels + 1])
+        z0 = predict_x0(z_t, out[:, :channels], self.abar, self.record.prediction_type, start)
+        alpha_logit = out[:, channels : channels + 1] if found is None else found[:, :1]
+        return Prediction(z, masked, z0, alpha_logit)
+
+    def _start(self, image: Tensor, mask: Tensor, z: Tensor) -> Tensor:
+        """The latent that noise is added to."""
+        if self.record.prediction_type == "residual":
+            return self.encode(interpolate_hole(image, mask))
+        return z
+
+    def _missed(self, object_logit: Tensor) -> Tensor:
+        """Pixels [B, 1, H, W] of the cells that are the object's, 0 or 1."""
+        return F.interpolate((object_logit > 0).float(), scale_factor=self.record.stride, mode="nearest")
 
     def _backbone(self, inputs: Tensor) -> Tensor:
         """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between kinds."""

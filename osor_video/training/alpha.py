@@ -39,16 +39,18 @@ class AlphaLoss:
     pictures: None = None
 
     def __call__(self, head: Any, batch: Batch, eps: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """See ``alpha_loss``; ``eps`` has no part in it."""
+        """``alpha_loss`` of alpha and of the object, added; ``eps`` has no part in it."""
         del eps
-        shot, _, mask, effect_mask = batch
+        shot, _, mask, effect_mask, object_mask = batch
         z, start = (
             scaled_latent(self.autoencoder, self.latent_scale, pictures)
             for pictures in (shot, interpolate_hole(shot, mask))
         )
         masked = latent_mask(mask, STRIDE)
-        logit = head(self.finder.look(shot), z, start, masked)
-        return alpha_loss(logit, F.avg_pool2d(effect_mask, STRIDE), masked, self.config)
+        logits = head(self.finder.look(shot), z, start, masked)
+        loss, figures = alpha_loss(logits[:, :1], F.avg_pool2d(effect_mask, STRIDE), masked, self.config)
+        more, others = alpha_loss(logits[:, 1:], F.avg_pool2d(object_mask, STRIDE), masked, self.config)
+        return loss + more, figures | {f"object_{name}": value for name, value in others.items()}
 
 
 def train_alpha(

@@ -19,6 +19,7 @@ from osor_video.removal.model import build_autoencoder, build_scheduler, build_u
 from osor_video.removal.record import Architecture
 from osor_video.removal.step import add_noise, blend, interpolate_hole, latent_mask, predict_x0
 from osor_video.report import Progress, silent
+from osor_video.tensors import Mask
 from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.config import PairsConfig, RemovalTrainingConfig, RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
@@ -32,8 +33,8 @@ from osor_video.training.picture_loss import PictureLoss, build_picture_loss
 STRIDE = 8
 FIRST_ALPHA_LOGIT = -2.0
 """An eighth: about the share of a pair that object and effects cover."""
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware mask [B, 1, S, S] of 0 and 1."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware and the object's [B, 1, S, S] of 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ class PairBatches(Dataset[Batch]):
         return (
             _pictures([pair.shot for pair in pairs]),
             _pictures([pair.clean for pair in pairs]),
-            torch.from_numpy(np.stack(masks))[:, None].float(),
-            torch.from_numpy(np.stack([pair.effect_mask for pair in pairs]))[:, None].float(),
+            _masks(masks),
+            _masks([pair.effect_mask for pair in pairs]),
+            _masks([pair.mask for pair in pairs]),
         )
 
     def _pair(self, random: np.random.Generator) -> Pair:
@@ -96,6 +98,10 @@ class PairBatches(Dataset[Batch]):
 
 def _pictures(pictures: list[Any]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
+
+
+def _masks(masks: list[Mask]) -> Tensor:
+    return torch.from_numpy(np.stack(masks))[:, None].float()
 
 
 def _keep_single_threaded(_: int) -> None:
@@ -186,7 +192,7 @@ class RemovalLoss:
 
         Phase 1 leaves the two losses of alpha out, and only logs them; there the network may have no such channel.
         """
-        shot, clean, mask, effect_mask = batch
+        shot, clean, mask, effect_mask, _ = batch
         z, z_clean = self.encode(shot), self.encode(clean)
         target = F.avg_pool2d(effect_mask, STRIDE)
         masked = latent_mask(mask, STRIDE)
@@ -303,9 +309,9 @@ def train_on_pairs(
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
         cells = config.crop_px // STRIDE
         shape = (config.loop.batch, latent_channels, cells, cells)
-        shot, clean, mask, effect_mask = (part.to(device) for part in next(batches))
+        shot, clean, mask, effect_mask, object_mask = (part.to(device) for part in next(batches))
         eps = torch.randn(shape, generator=generator).to(device)
-        return objective(module, (shot, clean, mask, effect_mask), eps)
+        return objective(module, (shot, clean, mask, effect_mask, object_mask), eps)
 
     run.run(step_loss, progress)
     return run.averaged

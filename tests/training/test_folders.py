@@ -234,7 +234,7 @@ def test_the_share_says_how_often_a_pair_is_a_plate(
     assert not same(made[0], batches_of(*folders, share=0.5)[0])
     plates_only = batches_of(*folders, share=1.0)
     for index in range(4):
-        shot, _, _, effect_mask = plates_only[index]
+        shot, _, _, effect_mask, _ = plates_only[index]
         # Every plate shows the same dark figure, which no photograph has.
         dark = (shot[:, 0] < 0.3) & (shot[:, 1] < 0.14)
         assert bool((dark.flatten(1).sum(1) > 0).all())
