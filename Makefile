@@ -2,6 +2,7 @@
 # make test     all tests
 # make check    lint, types and tests
 # make bench    the table of results
+# make weights PHOTOS=... CUTOUTS=...   the bundled model from nothing; DEVICE=cuda takes the configurations for a GPU
 # make VENV=somewhere ... puts the environment somewhere else; uv is used where it is installed, as it is quicker.
 
 VENV ?= .venv
@@ -16,7 +17,19 @@ else
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test lint check strip bench clean
+# Training: each run goes on where it was stopped; on a GPU the whole takes about half an hour.
+RUNS ?= runs
+ifeq ($(DEVICE),cuda)
+STEPS = autoencoder_gpu remover_gpu alpha_gpu
+LAST = remover_gpu
+else
+STEPS = autoencoder remover remover_finish alpha
+LAST = remover_finish
+endif
+MODEL ?= $(RUNS)/compact
+VALIDATE ?=
+
+.PHONY: demo test lint check strip bench clean weights
 
 demo: $(VENV)/.installed
 	@mkdir -p $(OUT)
@@ -38,6 +51,16 @@ strip: demo
 
 bench: $(VENV)/.installed
 	$(BIN)/osor-video bench --markdown $(OUT)/bench.md
+
+weights: $(VENV)/.developing
+	for step in $(STEPS); do \
+	  $(BIN)/osor-video train configs/train/$$step.yaml --photos $(PHOTOS) --cutouts $(CUTOUTS) \
+	    $$(test $${step%%_*} = autoencoder || echo --autoencoder $(RUNS)/autoencoder) -o $(RUNS)/$${step%%_*} || exit; \
+	done
+	$(BIN)/python -m osor_video.training export configs/train/$(LAST).yaml --photos $(PHOTOS) \
+	  --autoencoder $(RUNS)/autoencoder --remover $(RUNS)/remover --alpha $(RUNS)/alpha --model $(MODEL)
+	$(BIN)/python -m osor_video.training validate --model $(MODEL) --photos $(PHOTOS) --cutouts $(CUTOUTS) \
+	  --out $(RUNS)/validation $(VALIDATE)
 
 clean:
 	rm -rf .venv build dist *.egg-info out

@@ -1,0 +1,83 @@
+"""Steps of the alpha head's training: exact resume, its log, and a model folder with the head in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from osor_video.removal.model import OsorModel
+from osor_video.removal.step import noise_tile
+from osor_video.training.alpha import train_alpha
+from osor_video.training.autoencoder import train_autoencoder
+from osor_video.training.config import AlphaConfig
+from osor_video.training.export import export_model
+from osor_video.training.remover import train_remover
+from tests.tiny import TINY
+from tests.training.test_runs import (
+    autoencoder_config,
+    checkpoint,
+    equal_states,
+    log_rows,
+    loop,
+    remover_config,
+    stop_and_go_on,
+)
+
+
+def alpha_config(steps: int = 3, **options: float) -> AlphaConfig:
+    return AlphaConfig(
+        architecture=TINY, loop=loop(steps, **options), crop_px=64, widest_crop_px=128, workers=0
+    )
+
+
+@pytest.fixture(scope="module")
+def autoencoder_run(photos_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("autoencoder")
+    train_autoencoder(autoencoder_config(), photos_folder, folder)
+    return folder
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    def train(config: AlphaConfig, folder: Path) -> None:
+        train_alpha(config, photos_folder, cutouts_folder, autoencoder_run, folder)
+
+    train(alpha_config(), tmp_path / "whole")
+    stop_and_go_on(train, alpha_config, tmp_path / "parts")
+    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert equal_states(whole["module"], parts["module"])
+    figures = {name: float(value) for name, value in log_rows(tmp_path / "whole")[-1].items()}
+    for_alpha = figures["bce"] + 2 * (figures["dice"] + figures["dice_beyond"])
+    for_object = figures["object_bce"] + 2 * (figures["object_dice"] + figures["object_dice_beyond"])
+    assert figures["loss"] == pytest.approx(for_alpha + for_object, abs=1e-3)
+
+
+def test_the_head_learns_and_goes_into_a_model_folder(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    sources = (photos_folder, cutouts_folder, autoencoder_run)
+    trained = train_alpha(alpha_config(40, learning_rate=3e-3), *sources, tmp_path / "alpha")
+    losses = [float(row["loss"]) for row in log_rows(tmp_path / "alpha")]
+    assert losses[1] < 0.9 * losses[0]
+    train_remover(remover_config(1), *sources, tmp_path / "remover")
+    model_folder = tmp_path / "model"
+    record = export_model(
+        remover_config(1),
+        photos_folder,
+        autoencoder_run,
+        tmp_path / "remover",
+        model_folder,
+        tmp_path / "alpha",
+    )
+    assert record.made["alpha_steps"] == 40
+    model = OsorModel.from_folder(model_folder)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 16:40, 16:40] = 1
+    prediction = model.predict(torch.rand(1, 3, 64, 64), mask, noise_tile(0, 4, (8, 8)))
+    inside: Tensor = prediction.alpha_logit[0, 0, 2:5, 2:5]
+    assert inside.mean() > prediction.alpha_logit[0, 0, 6:, 6:].mean()
+    assert not any(parameter.requires_grad for parameter in trained.parameters())
