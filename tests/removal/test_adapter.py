@@ -68,6 +68,28 @@ def test_the_layout_names_the_layers_of_the_published_list_and_no_others() -> No
     assert {"to_out.0", "net.2", "0.proj"} <= ends
 
 
+def test_sdxl_itself_has_771_adapted_layers() -> None:
+    """Counted with PEFT's own choice of layers on the published base's configuration; 778 million at rank 256."""
+    with torch.device("meta"):
+        unet = tiny_unet(
+            block_out_channels=(320, 640, 1280),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=2,
+            transformer_layers_per_block=(1, 2, 10),
+            attention_head_dim=(5, 10, 20),
+            cross_attention_dim=2048,
+            norm_num_groups=32,
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=2816,
+        )
+    layers = SDXL_LAYOUT.layers(unet)
+    assert len(layers) == 771
+    shapes = [layer.weight.shape for layer in layers.values()]
+    pairs = sum(256 * (shape[0] + shape[1:].numel()) for shape in shapes)
+    assert pairs == pytest.approx(777.9e6, rel=1e-4)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_file_is_read_as_it_was_written(tmp_path: Path, suffix: str) -> None:
     adapter, path = random_adapter(fresh_unet()), tmp_path / f"deep/adapter{suffix}"
