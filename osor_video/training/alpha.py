@@ -41,16 +41,29 @@ class AlphaLoss:
     def __call__(self, head: Any, batch: Batch, eps: Tensor) -> tuple[Tensor, dict[str, float]]:
         """``alpha_loss`` of alpha and of the object, added; ``eps`` has no part in it."""
         del eps
-        shot, _, mask, effect_mask, object_mask = batch
+        _, _, mask, effect_mask, object_mask = batch
+        masked = latent_mask(mask, STRIDE)
+        logits = self._logits(head, batch)
+        loss, figures = alpha_loss(logits[:, :1], F.avg_pool2d(effect_mask, STRIDE), masked, self.config)
+        more, others = alpha_loss(logits[:, 1:], F.avg_pool2d(object_mask, STRIDE), masked, self.config)
+        return loss + more, figures | {f"object_{name}": value for name, value in others.items()}
+
+    @torch.no_grad()
+    def show(self, head: Any, batch: Batch, eps: Tensor) -> list[Tensor]:
+        """Shot, mask, alpha as found and as it is, the object as found."""
+        del eps
+        shot, _, mask, effect_mask, _ = batch
+        alpha, found_object = self._logits(head, batch).sigmoid().split(1, dim=1)
+        return [shot, mask, alpha, effect_mask, found_object]
+
+    def _logits(self, head: Any, batch: Batch) -> Tensor:
+        shot, _, mask, *_ = batch
         z, start = (
             scaled_latent(self.autoencoder, self.latent_scale, pictures)
             for pictures in (shot, interpolate_hole(shot, mask))
         )
-        masked = latent_mask(mask, STRIDE)
-        logits = head(self.finder.look(shot), z, start, masked)
-        loss, figures = alpha_loss(logits[:, :1], F.avg_pool2d(effect_mask, STRIDE), masked, self.config)
-        more, others = alpha_loss(logits[:, 1:], F.avg_pool2d(object_mask, STRIDE), masked, self.config)
-        return loss + more, figures | {f"object_{name}": value for name, value in others.items()}
+        logits: Tensor = head(self.finder.look(shot), z, start, latent_mask(mask, STRIDE))
+        return logits
 
 
 def train_alpha(

@@ -151,8 +151,16 @@ class TrainingRun:
         torch.save(state, part)
         part.replace(self.folder / CHECKPOINT)
 
-    def run(self, step_loss: StepLoss, progress: Progress = silent) -> None:
-        """Take steps until the schedule or the wall time is over; always ends with a checkpoint."""
+    def run(
+        self,
+        step_loss: StepLoss,
+        progress: Progress = silent,
+        on_checkpoint: Callable[[int], None] | None = None,
+    ) -> None:
+        """Take steps until the schedule or the wall time is over; always ends with a checkpoint.
+
+        ``on_checkpoint`` is told the step of each.
+        """
         start, seconds_before = time.monotonic(), self.seconds
         while self.step < self.loop.steps and self.seconds - seconds_before < 60 * self.loop.minutes:
             figures = self._take_step(step_loss)
@@ -161,8 +169,13 @@ class TrainingRun:
             if self.step % LOG_EVERY_STEPS == 0 or self.step == self.loop.steps:
                 self._write_row(figures)
             if self.step % self.loop.checkpoint_steps == 0:
-                self.save()
+                self._checkpoint(on_checkpoint)
+        self._checkpoint(on_checkpoint)
+
+    def _checkpoint(self, told: Callable[[int], None] | None) -> None:
         self.save()
+        if told is not None:
+            told(self.step)
 
     def _take_step(self, step_loss: StepLoss) -> dict[str, float]:
         with self._accelerator.autocast():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -24,6 +24,7 @@ from osor_video.training.bad_masks import choose_kind, spoil_mask
 from osor_video.training.config import PairsConfig, RemovalTrainingConfig, RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
 from osor_video.training.folders import Plates, open_plates, random_plate_crop
+from osor_video.training.grid import write_grid
 from osor_video.training.loop import TrainingRun, load_averaged
 from osor_video.training.losses import alpha_bce, alpha_dice, masked_l1
 from osor_video.training.pairs import Pair, make_pair
@@ -55,19 +56,15 @@ class Sources:
         )
 
 
+@dataclass(frozen=True)
 class PairBatches(Dataset[Batch]):
     """The batch of each step: a function of the seed and the step number alone."""
 
-    def __init__(
-        self,
-        photos: list[Path],
-        cutouts: list[Cutout],
-        config: PairsConfig,
-        steps: range,
-        plates: Plates | None = None,
-    ) -> None:
-        self.photos, self.cutouts, self.config, self.steps = photos, cutouts, config, steps
-        self.plates = plates
+    photos: list[Path]
+    cutouts: list[Cutout]
+    config: PairsConfig
+    steps: range
+    plates: Plates | None = None
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -163,6 +160,20 @@ class Objective(Protocol):
     def __call__(self, network: Any, batch: Batch, eps: Tensor, /) -> tuple[Tensor, dict[str, float]]:
         """The loss of one batch."""
 
+    def show(self, network: Any, batch: Batch, eps: Tensor, /) -> list[Tensor]:
+        """Pictures [B, 1 or 3, h, w] in [0, 1] that tell how far the network is, the first of full size."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step on a batch: latents [B, C, h, w], and [B, 0 or 1, h, w] of alpha, mask and true effects."""
+
+    z: Tensor
+    z0: Tensor
+    alpha_logit: Tensor
+    masked: Tensor
+    target: Tensor
+
 
 @dataclass(frozen=True)
 class RemovalLoss:
@@ -192,10 +203,33 @@ class RemovalLoss:
 
         Phase 1 leaves the two losses of alpha out, and only logs them; there the network may have no such channel.
         """
-        shot, clean, mask, effect_mask, _ = batch
-        z, z_clean = self.encode(shot), self.encode(clean)
-        target = F.avg_pool2d(effect_mask, STRIDE)
-        masked = latent_mask(mask, STRIDE)
+        seen = self._step(unet, batch, eps)
+        z_clean = self.encode(batch[1])
+        weight = (seen.target > 0).float().clamp(min=self.config.outside_weight)
+        fill = masked_l1(seen.z0, z_clean, weight)
+        loss, figures = self.config.fill_weight * fill, {"fill": float(fill.detach())}
+        if seen.alpha_logit.shape[1]:
+            found, more = alpha_loss(seen.alpha_logit, seen.target, seen.masked, self.config)
+            figures |= more
+            if self.config.phase == 2:
+                loss = loss + found
+        if self.pictures is not None:
+            fused, made = self._fuse(seen)
+            judged, more = self._look(self.pictures, fused, z_clean, made)
+            loss, figures = loss + judged, figures | more
+        return loss, figures
+
+    @torch.no_grad()
+    def show(self, unet: Any, batch: Batch, eps: Tensor) -> list[Tensor]:
+        """Shot, mask, alpha (where the network has one), what it makes of the shot, and the clean picture."""
+        shot, clean, mask, *_ = batch
+        seen = self._step(unet, batch, eps)
+        alpha = [seen.alpha_logit.sigmoid()] if seen.alpha_logit.shape[1] else []
+        return [shot, mask, *alpha, self.decode(self._fuse(seen)[0]), clean]
+
+    def _step(self, unet: Any, batch: Batch, eps: Tensor) -> _Step:
+        shot, _, mask, effect_mask, _ = batch
+        z, masked = self.encode(shot), latent_mask(mask, STRIDE)
         prediction_type = self.config.prediction_type
         start = self.encode(interpolate_hole(shot, mask)) if prediction_type == "residual" else z
         z_t = add_noise(start, eps, self.abar)
@@ -205,32 +239,17 @@ class RemovalLoss:
         z0 = predict_x0(z_t, out[:, :channels], self.abar, prediction_type, start)
         if self.z0_limit is not None:
             z0 = z0.clamp(-self.z0_limit, self.z0_limit)
-        alpha_logit = out[:, channels:]
-        weight = (target > 0).float().clamp(min=self.config.outside_weight)
-        fill = masked_l1(z0, z_clean, weight)
-        loss, figures = self.config.fill_weight * fill, {"fill": float(fill.detach())}
-        if alpha_logit.shape[1]:
-            found, more = alpha_loss(alpha_logit, target, masked, self.config)
-            figures |= more
-            if self.config.phase == 2:
-                loss = loss + found
-        if self.pictures is not None:
-            fused, made = self._fuse(z0, z, alpha_logit, masked, target)
-            seen, more = self._look(self.pictures, fused, z_clean, made)
-            loss, figures = loss + seen, figures | more
-        return loss, figures
+        return _Step(z, z0, out[:, channels:], masked, F.avg_pool2d(effect_mask, STRIDE))
 
-    def _fuse(
-        self, z0: Tensor, z: Tensor, alpha_logit: Tensor, masked: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _fuse(self, seen: _Step) -> tuple[Tensor, Tensor]:
         """The latent that is decoded, and the cells [B, 1, h, w] in which it has to be the network's.
 
         Phase 1 takes z0 in the masked cells, whatever the mask leaves out; phase 2 blends by alpha and asks for
         object and effects.
         """
         if self.config.phase == 1:
-            return torch.where(masked > 0, z0, z), masked
-        return blend(z0, z, alpha_logit), (target > 0).float()
+            return torch.where(seen.masked > 0, seen.z0, seen.z), seen.masked
+        return blend(seen.z0, seen.z, seen.alpha_logit), (seen.target > 0).float()
 
     def _look(
         self, pictures: PictureLoss, fused: Tensor, z_clean: Tensor, cells: Tensor
@@ -305,15 +324,24 @@ def train_on_pairs(
     dataset = PairBatches(sources.photos, sources.cutouts, config, steps, sources.plates)
     batches = _batches(dataset, config)
 
-    def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
-        cells = config.crop_px // STRIDE
-        shape = (config.loop.batch, latent_channels, cells, cells)
-        shot, clean, mask, effect_mask, object_mask = (part.to(device) for part in next(batches))
-        eps = torch.randn(shape, generator=generator).to(device)
-        return objective(module, (shot, clean, mask, effect_mask, object_mask), eps)
+    cells = config.crop_px // STRIDE
+    shape = (config.loop.batch, latent_channels, cells, cells)
 
-    run.run(step_loss, progress)
+    def with_noise(batch: Batch, step: int) -> tuple[Batch, Tensor]:
+        generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
+        shot, clean, mask, effect_mask, object_mask = (part.to(device) for part in batch)
+        eps = torch.randn(shape, generator=generator).to(device)
+        return (shot, clean, mask, effect_mask, object_mask), eps
+
+    def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+        return objective(module, *with_noise(next(batches), step))
+
+    def show(step: int) -> None:
+        # A step after the last: pairs that no step trains on, the same at each checkpoint.
+        unseen = replace(dataset, steps=range(config.loop.steps, config.loop.steps + 1))[0]
+        write_grid(out, step, objective.show(run.averaged, *with_noise(unseen, config.loop.steps)))
+
+    run.run(step_loss, progress, show)
     return run.averaged
 
 

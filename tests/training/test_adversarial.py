@@ -21,7 +21,7 @@ from osor_video.training.backbone import Backbone, build_backbone
 from osor_video.training.config import RemoverConfig
 from osor_video.training.losses import perceptual_distance
 from osor_video.training.picture_loss import PictureLoss, build_picture_loss
-from osor_video.training.remover import RemovalLoss
+from osor_video.training.remover import RemovalLoss, _Step
 from tests.tiny import TINY
 
 SMALL = "test_efficientnet"
@@ -194,7 +194,7 @@ def test_a_picture_loss_is_built_only_where_it_is_wanted() -> None:
     assert perceptual.heads is None
     loss, figures = perceptual(picture(0), picture(0), torch.ones(1, 1, 32, 32))
     assert loss.item() == 0
-    assert figures == {"perceptual": 0.0}
+    assert figures == {"pixels": 0.0, "perceptual": 0.0}
 
 
 @pytest.mark.parametrize(("phase", "changed"), [(1, [(0, 0)]), (2, [(0, 0), (1, 1)])])
@@ -204,6 +204,6 @@ def test_a_phase_decides_which_cells_are_the_networks(phase: int, changed: list[
     z0, z = torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)
     masked, target = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
     masked[..., 0, 0], target[..., 0, 0], target[..., 1, 1] = 1, 1, 0.3
-    fused, cells = objective._fuse(z0, z, torch.zeros(1, 1, 2, 2), masked, target)
+    fused, cells = objective._fuse(_Step(z, z0, torch.zeros(1, 1, 2, 2), masked, target))
     assert [tuple(index) for index in cells[0, 0].nonzero().tolist()] == changed
     torch.testing.assert_close(fused[:, :1], masked if phase == 1 else torch.full_like(masked, 0.5))

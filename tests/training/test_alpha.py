@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -62,6 +64,12 @@ def test_the_head_learns_and_goes_into_a_model_folder(
     sources = (photos_folder, cutouts_folder, autoencoder_run)
     trained = train_alpha(alpha_config(40, learning_rate=3e-3), *sources, tmp_path / "alpha")
     train_remover(remover_config(1), *sources, tmp_path / "remover")
+    # Shot, mask, alpha, truth, object; shot, mask, alpha, result, clean: two pairs of 64 px each.
+    for run, step in (("alpha", 40), ("remover", 1)):
+        grid = cv2.imread(str(tmp_path / run / f"grid_{step:06d}.png"))
+        assert grid is not None
+        assert grid.shape == (2 * 64, 5 * 64, 3)
+        assert set(np.unique(grid[:, 64:128])) == {0, 255}
     model_folder = tmp_path / "model"
     record = export_model(
         remover_config(1),
