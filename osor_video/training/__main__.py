@@ -99,6 +99,9 @@ def _add_export(tasks: Any) -> None:
         "--alpha", type=Path, help="the run of the alpha head; else alpha is the remover's own"
     )
     command.add_argument(
+        "--note", default="", help="what the model's record should say beside the configuration"
+    )
+    command.add_argument(
         "--model",
         type=Path,
         default=bundled_model_path(),
@@ -121,6 +124,7 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.remover,
         arguments.model,
         arguments.alpha,
+        arguments.note,
     )
 
 

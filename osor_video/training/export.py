@@ -28,10 +28,12 @@ def export_model(
     remover_run: Path,
     folder: Path,
     alpha_run: Path | None = None,
+    note: str = "",
 ) -> ModelRecord:
     """Write the averaged weights of the runs as float16 to ``folder``; validation adds the figures.
 
-    Without ``alpha_run`` alpha stays the UNet's own channel.
+    Without ``alpha_run`` alpha stays the UNet's own channel. ``note`` says what the configuration does not, such as
+    earlier stages of a run.
     """
     photos, _ = split_photos(list_photos(photos_folder))
     autoencoder = load_autoencoder(config.architecture, autoencoder_run)
@@ -64,6 +66,7 @@ def export_model(
             "unet_parameters": sum(parameter.numel() for parameter in unet.parameters()),
             "hardware": f"{config.loop.device}, {config.loop.threads} thread(s), {platform.machine()}",
             **alpha_facts,
+            **({"note": note} if note else {}),
             **_picture_losses(config),
         },
     )
