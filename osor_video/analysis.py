@@ -19,7 +19,8 @@ from osor_video.flow.complete import complete_flow
 from osor_video.flow.estimate import FlowEstimator, FlowPair
 from osor_video.flow.warp import validity
 from osor_video.follow import follow
-from osor_video.masks.track import MaskTracker, hole
+from osor_video.masks.build import Tracker
+from osor_video.masks.track import hole
 from osor_video.removal.crop import HoleBox, bounding_box
 from osor_video.report import Stopwatch
 from osor_video.tensors import FloatMap, Mask, Picture
@@ -59,7 +60,7 @@ def analyse(
     frames: Iterable[Picture],
     first_mask: Mask,
     flow: FlowEstimator,
-    tracker: MaskTracker,
+    tracker: Tracker,
     config: Config,
     pool: Executor,
     clock: Stopwatch,

@@ -45,6 +45,12 @@ class FlowConfig(_Stage):
 class MaskConfig(_Stage):
     """Carrying the mask of the first frame through the clip."""
 
+    tracker: Literal["propagate", "sam2"] = "propagate"
+    """Who follows the object: matched features and flow, or SAM2 (extra sam, its weights given or fetched)."""
+    seed: Literal["auto", "grabcut", "sam2"] = "auto"
+    """Who draws the object's outline within a box; auto takes SAM2 where it is the tracker, else GrabCut."""
+    sam2_model: str = "facebook/sam2.1-hiera-small"
+    """SAM2's video weights: a folder, or a name on the hub, read from its cache where they are there."""
     object_cells: float = Field(default=10, ge=4, le=64)
     """Side, in feature cells, that the object of the first frame gets (square root of its area); cost grows
     with its square."""

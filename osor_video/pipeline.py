@@ -23,10 +23,9 @@ from osor_video.config import Config
 from osor_video.errors import VideoError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.flow.weights import build_flow
+from osor_video.masks.build import build_tracker, check_sam2, outline
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.seed import Seed
-from osor_video.masks.snap import cut_out
-from osor_video.masks.track import MaskTracker
 from osor_video.parallel import shared_cores
 from osor_video.removal.model import OsorModel, bundled_model_path
 from osor_video.removal.remover import OneStepRemover
@@ -63,7 +62,9 @@ class VideoRemover:
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        """Load the networks that ``config`` names. Raises WeightsError where one is missing."""
+        """Load the networks that ``config`` names. Raises WeightsError where one is missing,
+        ConfigError where the package of an optional one is."""
+        check_sam2(config.mask)
         model = OsorModel.from_folder(config.removal.model or bundled_model_path())
         remover = OneStepRemover(model, config.removal, config.seed)
         return cls(build_flow(config.flow), build_features(), remover, config)
@@ -166,14 +167,14 @@ class VideoRemover:
         """Who decodes, and the first pass frame by frame. The seed is checked before anything is decoded."""
         shown = seed.mask(shown_size(source.size_hw, source.rotation))
         first_mask = to_coded(shown, source.rotation)
-        tracker = MaskTracker(self.features, self.config.mask)
+        tracker = build_tracker(self.config.mask, self.features)
         reader = open_reader(source, self.config.decode.decoder)
 
         def passing() -> Iterator[tuple[Mask, FrameNotes]]:
             with reader:
                 pictures = (frame.rgb for frame in reader)
                 first = next(pictures)
-                mask = first_mask if seed.exact else cut_out(first, first_mask)
+                mask = first_mask if seed.exact else outline(first, first_mask, self.config.mask)
                 analysed = analyse(
                     chain([first], pictures), mask, self.flow, tracker, self.config, pool, clock
                 )

@@ -38,7 +38,7 @@ DOORS = {
     "av": ("video/",),
     "decord": ("video/",),
     "diffusers": ("removal/model.py", "removal/autoencoder.py", "training/"),
-    "transformers": ("removal/prompt.py",),
+    "transformers": ("removal/prompt.py", "masks/sam.py"),
     "peft": ("training/lora.py",),
 }
 

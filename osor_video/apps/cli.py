@@ -47,6 +47,7 @@ Settings = Annotated[
 ]
 Model = Annotated[Path | None, typer.Option("--model", help="Folder of another OSOR model.")]
 Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
+Tracker = Annotated[str | None, typer.Option("--tracker", help="propagate, or sam2 (extra sam).")]
 FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
@@ -81,6 +82,7 @@ def remove(
     model: Model = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
+    tracker: Tracker = None,
     fill: Annotated[str | None, typer.Option("--fill", help="auto, diffusion or plate.")] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Seed of the noise; same seed, same bytes.")
@@ -102,6 +104,7 @@ def remove(
         "removal.model": model,
         "flow.backend": flow,
         "flow.weights": flow_weights,
+        "mask.tracker": tracker,
         "fill": fill,
         "seed": seed,
         "encode.crf": crf,
@@ -136,6 +139,7 @@ def masks(
     settings: Settings = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
+    tracker: Tracker = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -147,7 +151,11 @@ def masks(
         marked.check()
         check_source(source, None)
         check_folder_target(output, "-o")
-        named: dict[str, Any] = {"flow.backend": flow, "flow.weights": flow_weights}
+        named: dict[str, Any] = {
+            "flow.backend": flow,
+            "flow.weights": flow_weights,
+            "mask.tracker": tracker,
+        }
         values = load_config(preset, config, settings or [], named)
         removal.write_masks(removal.Job(source, marked.seed(), output, values, threads, quiet))
 
@@ -174,11 +182,17 @@ def bench(
     model: Model = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
+    tracker: Tracker = None,
 ) -> None:
     """Measure quality against true clean plates, beside simple baselines."""
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
-        named = {"removal.model": model, "flow.backend": flow, "flow.weights": flow_weights}
+        named = {
+            "removal.model": model,
+            "flow.backend": flow,
+            "flow.weights": flow_weights,
+            "mask.tracker": tracker,
+        }
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
 

@@ -22,8 +22,8 @@ from osor_video.config import Config
 from osor_video.errors import ConfigError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.follow import follow
+from osor_video.masks.build import build_tracker
 from osor_video.masks.features import RecognitionFeatures
-from osor_video.masks.track import MaskTracker
 from osor_video.parallel import shared_cores
 from osor_video.report import Progress, Stopwatch, silent
 from osor_video.tensors import Mask, Picture
@@ -116,7 +116,7 @@ def track(
     progress: Progress = silent,
 ) -> Tracked:
     """Follow the first mask through ``sequence`` as a removal does, and compare each mask with the drawn one."""
-    tracker = MaskTracker(features, config.mask)
+    tracker = build_tracker(config.mask, features)
     overlaps: list[float] = []
     scores: list[float] = []
     begin = time.perf_counter()

@@ -92,6 +92,25 @@ def test_masks_alone(material: Material, tmp_path: Path) -> None:
     assert f"{FRAMES} masks" in result.stdout
 
 
+def test_sam2_follows_what_it_finds_in_a_box(material: Material, tmp_path: Path) -> None:
+    from tests.tiny_sam import tiny_sam2  # noqa: PLC0415  (its library takes seconds to import)
+
+    weights = tiny_sam2(tmp_path / "sam2")
+    arguments = ("--tracker", "sam2", "--set", f"mask.sam2_model={weights}", "--flow", "dis")
+    output, masks = tmp_path / "out.mp4", tmp_path / "m"
+    result = run(
+        *("remove", material.clip, "--box", "16,36,24,24", "-o", output, "--masks-out", masks),
+        *("--model", material.model, *arguments),
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert probe(output).frames == FRAMES
+    found = [read_picture(masks / f"{index:05d}.png")[..., 0] == 255 for index in range(FRAMES)]
+    # Random weights find anything but the square; what GrabCut would have found is the square.
+    assert all(mask.any() for mask in found)
+    assert (found[0] & ~square_mask(0)).any()
+
+
 def test_strip_shows_before_mask_and_after(material: Material, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()

@@ -63,6 +63,21 @@ def test_the_command_tracks_a_sequence_and_writes_the_table(davis: Path, tmp_pat
     assert mean == first.replace("world", "mean")
 
 
+def test_sam2_is_measured_likewise(davis: Path, tmp_path: Path) -> None:
+    from tests.tiny_sam import tiny_sam2  # noqa: PLC0415  (its library takes seconds to import)
+
+    weights, table = tiny_sam2(tmp_path / "sam2"), tmp_path / "masks.md"
+    arguments = ["--tracker", "sam2", "--set", f"mask.sam2_model={weights}", "--flow", "dis"]
+    done = CliRunner().invoke(app, ["bench", "--davis", str(davis), *arguments, "--markdown", str(table)])
+    assert done.exit_code == 0, done.output
+    name, frames, found, *_ = (
+        cell.strip() for cell in table.read_text().splitlines()[2].strip("|").split("|")
+    )
+    assert (name, frames) == ("world", "7")
+    # Random weights: a mask of anything.
+    assert 0 <= float(found) < 0.9
+
+
 def test_what_is_missing_is_named(davis: Path, tmp_path: Path) -> None:
     assert [sequence.name for sequence in open_sequences(davis)] == ["world"]
     with pytest.raises(ConfigError, match=r"no sequence 'dog' .*expected one of: world"):

@@ -1,0 +1,62 @@
+"""Who follows the object and who draws its outline, as the configuration says."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from osor_video.config import MaskConfig
+from osor_video.flow.estimate import FlowPair
+from osor_video.masks.features import RecognitionFeatures
+from osor_video.masks.sam import open_sam2, sam_cut_out
+from osor_video.masks.sam_track import Sam2Tracker
+from osor_video.masks.snap import cut_out
+from osor_video.masks.track import MaskTracker, TrackedFrame
+from osor_video.tensors import Mask, Picture
+
+
+class Tracker(Protocol):
+    """Carries one object's mask through a clip, frame by frame."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether the next step needs the flow."""
+
+    def start(self, picture: Picture, mask: Mask) -> TrackedFrame:
+        """Begin with the mask [H, W] of the first frame [H, W, 3]."""
+
+    def step(self, picture: Picture, flow: FlowPair | None) -> TrackedFrame:
+        """The mask of the next frame; no flow where a shot begins, or where it was not needed."""
+
+
+def build_tracker(config: MaskConfig, features: RecognitionFeatures) -> Tracker:
+    """The tracker that ``config`` names; ConfigError and WeightsError as ``open_sam2``."""
+    if config.tracker == "sam2":
+        return Sam2Tracker(open_sam2(config.sam2_model))
+    return MaskTracker(features, config)
+
+
+def draws_with_sam2(config: MaskConfig) -> bool:
+    """Whether a box's object is outlined by SAM2: where so set, or where SAM2 follows it anyway."""
+    return config.seed == "sam2" or (config.seed == "auto" and config.tracker == "sam2")
+
+
+def check_sam2(config: MaskConfig) -> None:
+    """Load SAM2 where it will be needed, so that it is missed before any work is done; errors as ``open_sam2``."""
+    if config.tracker == "sam2" or draws_with_sam2(config):
+        open_sam2(config.sam2_model)
+
+
+def outline(picture: Picture, region: Mask, config: MaskConfig) -> Mask:
+    """The object inside a ``region`` [H, W] that was drawn around it on ``picture`` [H, W, 3].
+
+    SAM2 is prompted by boxes; any other region says more than its box, and GrabCut, which heeds it, draws the outline.
+    MaskError where SAM2 finds nothing.
+    """
+    ys, xs = np.nonzero(region)
+    width, height = int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
+    if draws_with_sam2(config) and region.sum() == width * height:
+        box = int(xs.min()), int(ys.min()), width, height
+        return sam_cut_out(picture, open_sam2(config.sam2_model), box_xywh=box)
+    return cut_out(picture, region)
