@@ -344,7 +344,7 @@ def test_a_configuration_that_trains_nothing_known_is_refused(tmp_path: Path, ph
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_training_configuration_says_what_it_trains(path: Path) -> None:
-    kinds = {
+    kinds: dict[str, type[AutoencoderConfig | AlphaConfig | RemoverConfig | SdxlLoraConfig]] = {
         "autoencoder": AutoencoderConfig,
         "alpha": AlphaConfig,
         "remover": RemoverConfig,

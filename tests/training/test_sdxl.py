@@ -49,7 +49,12 @@ def config(steps: int = 3, **changes: Any) -> SdxlLoraConfig:
     return SdxlLoraConfig.model_validate(small | changes | {"loop": loop | changes.get("loop", {})})
 
 
-JUDGED = {"pixel_weight": 0.25, "perceptual_weight": 0.5, "adversarial_weight": 0.3, "r1_weight": 100.0}
+JUDGED: dict[str, Any] = {
+    "pixel_weight": 0.25,
+    "perceptual_weight": 0.5,
+    "adversarial_weight": 0.3,
+    "r1_weight": 100.0,
+}
 
 
 @pytest.fixture
@@ -134,6 +139,7 @@ def test_a_run_with_all_losses_adds_up(train: Train, tmp_path: Path, phase: int)
     with (tmp_path / LOG).open(encoding="utf-8") as file:
         figures = {name: float(value) for name, value in list(csv.DictReader(file))[-1].items()}
     assert ("bce" in figures) == (phase == 2)
+    assert (tmp_path / "grid_000002.png").exists()
     expected = 4 * figures["fill"]
     if phase == 2:
         expected += figures["bce"] + 2 * (figures["dice"] + figures["dice_beyond"])
