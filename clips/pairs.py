@@ -1,6 +1,6 @@
 """Render still pairs in folders that the validation of a model reads (and nothing is trained on).
 
-    python clips/pairs.py OUT --count 32 --size 256      # 19 s a pair on one CPU core
+    python clips/pairs.py OUT --count 32 --size 256      # 12 s a pair on one CPU core
 
 gives `OUT/shot`, `OUT/background` (the same place without the figure), `OUT/object_mask` (the figure alone) and
 `OUT/mask` (figure, shadow and reflection), each with `0000.png` and so on. Shot and plate share light samples and
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the pairs")
     parser.add_argument("--count", type=int, default=32, help="how many")
     parser.add_argument("--size", type=int, default=256, help="side of a picture in pixels")
-    parser.add_argument("--spp", type=int, default=64, help="light samples per pixel")
+    parser.add_argument("--spp", type=int, default=36, help="light samples per pixel")
     parser.add_argument("--workers", type=int, default=0, help="threads, 0 for all cores")
     parser.add_argument("--variant", default="llvm_ad_rgb", help="Mitsuba variant")
     options = parser.parse_args()

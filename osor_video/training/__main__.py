@@ -20,6 +20,7 @@ import cv2
 import torch
 
 from osor_video.apps.inputs import check_file_target, check_folder_target
+from osor_video.apps.inputs import load_config as read_settings
 from osor_video.errors import ConfigError, OsorError
 from osor_video.removal.model import bundled_model_path, quiet_libraries
 from osor_video.training.config import RemoverConfig, SdxlLoraConfig, load_config, read_kind
@@ -176,12 +177,16 @@ def _add_sheet(tasks: Any) -> None:
         "pairs", type=Path, help="a folder of image/ and mask/, pictures of one name in both"
     )
     command.add_argument("out", type=Path, help="the PNG to write")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, such as removal.context=2"
+    )
     command.set_defaults(run=_sheet)
 
 
 def _sheet(arguments: argparse.Namespace) -> None:
     check_file_target(arguments.out, "OUT", (".png",))
-    count = write_sheet(arguments.model, arguments.pairs, arguments.out)
+    config = read_settings("balanced", None, arguments.set)
+    count = write_sheet(arguments.model, arguments.pairs, arguments.out, config)
     log.info("wrote %s: input, mask, alpha and result of %d photographs", arguments.out, count)
 
 

@@ -19,25 +19,38 @@ MULTIPLE_PX = 16
 """The coarsest stride of the backbone's stages."""
 
 
-def closeness(
-    picture: Picture, clean: Picture, regions: dict[str, Mask], backbone: Backbone
-) -> dict[str, dict[str, float]]:
-    """For each region: ``psnr_db`` (at most ``HIGHEST_DB``), ``ssim`` (Wang et al. 2004) and ``distance``.
+class Judge:
+    """Holds pictures against one clean picture in some regions of it.
 
-    Pictures uint8 [H, W, 3], regions bool [H, W], not empty. ``distance`` is that of ``perceptual_distance`` on the
-    features of ``backbone``: 0 = equal. SSIM's map and the feature maps are those of the whole pictures.
+    ``clean`` uint8 [H, W, 3]; ``regions`` bool [H, W] by name, not empty. ``backbone`` gives the features.
     """
-    similarity = ssim_map(picture, clean)
-    with torch.inference_mode():
-        maps, clean_maps = (backbone(_padded(picture_to_tensor(side))) for side in (picture, clean))
+
+    def __init__(self, clean: Picture, regions: dict[str, Mask], backbone: Backbone) -> None:
+        self.clean = clean
+        self.regions = regions
+        self._backbone = backbone
+        self._clean_maps = self._maps(clean)
+
+    def __call__(self, picture: Picture) -> dict[str, dict[str, float]]:
+        """``psnr_db`` (at most ``HIGHEST_DB``), ``ssim`` (Wang et al. 2004) and ``distance`` of each region.
+
+        ``distance`` is ``perceptual_distance``, 0 = equal. SSIM's map and the feature maps are those of the whole
+        pictures; only then the region is looked at.
+        """
+        similarity, maps = ssim_map(picture, self.clean), self._maps(picture)
         return {
             name: {
-                "psnr_db": region_psnr_db(picture, clean, region),
+                "psnr_db": region_psnr_db(picture, self.clean, region),
                 "ssim": float(similarity[region].mean()),
-                "distance": float(perceptual_distance(maps, clean_maps, _weight(region))),
+                "distance": float(perceptual_distance(maps, self._clean_maps, _weight(region))),
             }
-            for name, region in regions.items()
+            for name, region in self.regions.items()
         }
+
+    @torch.inference_mode()
+    def _maps(self, picture: Picture) -> list[Tensor]:
+        maps: list[Tensor] = self._backbone(_padded(picture_to_tensor(picture)))
+        return maps
 
 
 def region_psnr_db(picture: Picture, clean: Picture, region: Mask) -> float:

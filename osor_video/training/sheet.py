@@ -35,7 +35,7 @@ def grids(model: OsorModel, pair_set: PairSet, count: int) -> Iterator[Picture]:
         yield stacked(rows, rows[0][0].shape[1])
 
 
-def write_sheet(model_folder: Path, pairs_folder: Path, out: Path) -> int:
+def write_sheet(model_folder: Path, pairs_folder: Path, out: Path, config: Config) -> int:
     """Write ``out``, a row for each of ``pairs_folder``/image/NAME: input, mask, alpha, result; returns how many.
 
     ``pairs_folder``/mask holds the object's masks under the same names. Raises ConfigError for folders that do not
@@ -48,21 +48,20 @@ def write_sheet(model_folder: Path, pairs_folder: Path, out: Path) -> int:
     for name, path in images.items():
         picture = read_picture(path)
         mask = read_mask(masks[name], path, picture)
-        alpha, result = remove_from_still(model, picture, mask)
+        alpha, result = remove_from_still(model, picture, mask, config)
         rows.append([picture, _grey(mask), _grey(alpha), result])
     write_png(out, stacked(rows, SHEET_WIDTH_PX))
     return len(rows)
 
 
 def remove_from_still(
-    model: OsorModel, picture: Picture, mask: Mask, config: Config | None = None
+    model: OsorModel, picture: Picture, mask: Mask, config: Config
 ) -> tuple[FloatMap, Picture]:
     """(the model's alpha [H, W], the picture without the object): a removal as in a clip of one frame.
 
     ``mask`` [H, W] is not empty. The mask is widened, the crop planned and the fill matched to its surroundings as
-    ``config`` says, by default as in a removal.
+    ``config`` says.
     """
-    config = config or Config()
     size_hw = picture.shape[0], picture.shape[1]
     grown = hole(mask, config.mask.grow)
     removal = config.removal

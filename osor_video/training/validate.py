@@ -18,7 +18,7 @@ from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput
 from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor, to_uint8
 from osor_video.training.backbone import Backbone
 from osor_video.training.bad_masks import SHARES, spoil_mask
-from osor_video.training.closeness import closeness, iou, region_psnr_db
+from osor_video.training.closeness import Judge, iou, region_psnr_db
 from osor_video.training.cutouts import load_cutouts
 from osor_video.training.folders import open_plates, read_plate
 from osor_video.training.losses import psnr_db
@@ -51,22 +51,27 @@ class PairSet:
         return [{name: fill(frame) for name, fill in PEERS.items()} for frame in frames]
 
     @cached_property
+    def judges(self) -> list[Judge]:
+        """One for each pair, knowing its clean picture and its regions."""
+        return [Judge(pair.clean, regions_of(pair), self.backbone) for pair in self.pairs]
+
+    @cached_property
     def peer_rows(self) -> list[Row]:
         """The peers' figures, a row a pair."""
         rows = []
-        for pair, fills in zip(self.pairs, self.fills, strict=True):
-            parts = [self.compare(name, fill, pair) for name, fill in fills.items()]
+        for judge, fills in zip(self.judges, self.fills, strict=True):
+            parts = [judged(judge, name, fill) for name, fill in fills.items()]
             rows.append({key: value for part in parts for key, value in part.items()})
         return rows
 
-    def compare(self, name: str, picture: Picture, pair: Pair) -> Row:
-        """``REGION_NAME_MEASURE`` of a fill of ``pair`` called ``name``."""
-        found = closeness(picture, pair.clean, regions_of(pair), self.backbone)
-        return {
-            f"{region}_{name}_{measure}": value
-            for region, measures in found.items()
-            for measure, value in measures.items()
-        }
+
+def judged(judge: Judge, name: str, picture: Picture) -> Row:
+    """``REGION_NAME_MEASURE`` of the fill called ``name``."""
+    return {
+        f"{region}_{name}_{measure}": value
+        for region, measures in judge(picture).items()
+        for measure, value in measures.items()
+    }
 
 
 def photo_pairs(
@@ -117,8 +122,8 @@ def figures_of(model: OsorModel, pair_set: PairSet) -> Row:
     true effect mask for each of ``KINDS`` of mask; ``hole_lost_KIND_db``, how much PSNR in the object a bad mask costs;
     ``effect_recall``, the share of the effect that alpha finds, and ``alpha_outside``, its mean where nothing is to go.
     """
-    found = zip(pair_set.pairs, pair_set.peer_rows, strict=True)
-    rows = [_row(model, pair_set, pair, index) | peers for index, (pair, peers) in enumerate(found)]
+    found = zip(pair_set.pairs, pair_set.judges, pair_set.peer_rows, strict=True)
+    rows = [_row(model, pair, judge, index) | peers for index, (pair, judge, peers) in enumerate(found)]
     names = dict.fromkeys(name for row in rows for name in row)
     means = {name: round(float(np.mean([row[name] for row in rows if name in row])), 3) for name in names}
     counts = {"pairs": len(rows), "pairs_with_effect": sum("effect_recall" in row for row in rows)}
@@ -134,10 +139,10 @@ def bad_masks(mask: Mask, index: int) -> dict[str, Mask]:
     return {OBJECT: mask} | spoilt
 
 
-def _row(model: OsorModel, pair_set: PairSet, pair: Pair, index: int) -> Row:
+def _row(model: OsorModel, pair: Pair, judge: Judge, index: int) -> Row:
     masks = bad_masks(pair.mask, index)
     answers = dict(zip(masks, remove(model, pair.shot, list(masks.values())), strict=True))
-    row = pair_set.compare("model", to_uint8(answers[OBJECT].rgb), pair)
+    row = judged(judge, "model", to_uint8(answers[OBJECT].rgb))
     row |= {
         f"alpha_iou_{kind}": iou(answer.alpha > 0.5, pair.effect_mask) for kind, answer in answers.items()
     }

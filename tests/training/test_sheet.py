@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from osor_video.apps.pictures import GAP_PX
+from osor_video.config import Config
 from osor_video.errors import ConfigError, MaskError
 from osor_video.masks.track import hole
 from osor_video.removal.model import OsorModel
@@ -43,12 +44,23 @@ def photographs(tmp_path: Path) -> Path:
 def test_a_still_changes_where_alpha_or_mask_is_and_nowhere_else(model_folder: Path) -> None:
     picture, mask = texture(3, 320, 400), np.zeros((320, 400), bool)
     mask[40:80, 60:90] = True
-    alpha, result = remove_from_still(OsorModel.from_folder(model_folder), picture, mask)
+    alpha, result = remove_from_still(OsorModel.from_folder(model_folder), picture, mask, Config())
     changed = (result != picture).any(axis=2)
     assert changed[mask].mean() > 0.9
     far = hole(mask, 0.05) | (alpha > 0.5)
     assert far.mean() < 0.5
     assert not changed[~far].any()
+
+
+def test_the_context_decides_how_far_the_model_sees(model_folder: Path) -> None:
+    picture, mask = texture(3, 320, 400), np.zeros((320, 400), bool)
+    mask[140:180, 160:190] = True
+    model, rows = OsorModel.from_folder(model_folder), []
+    for context in (0.5, 4.0):
+        config = Config.load(overrides={"removal.context": context})
+        alpha, _ = remove_from_still(model, picture, mask, config)
+        rows.append(np.flatnonzero(alpha.any(axis=1)))
+    assert [int(row[-1] - row[0]) + 1 for row in rows] == [128, 256]
 
 
 def test_the_sheet_has_a_row_a_photograph_at_its_own_aspect(
@@ -71,14 +83,16 @@ def test_what_does_not_fit_is_named(
     out = tmp_path / "sheet.png"
     assert main(["sheet", str(model_folder), str(photographs), str(tmp_path / "sheet.jpg")]) == 2
     assert "expected a name that ends in .png" in caplog.text
+    assert main(["sheet", str(model_folder), str(photographs), str(out), "--set=removal.context=-1"]) == 2
+    assert "removal.context is -1" in caplog.text
     write_mask(photographs / "mask/01.png", np.zeros(TALL, bool))
     with pytest.raises(MaskError, match=r"mask/01\.png is empty"):
-        write_sheet(model_folder, photographs, out)
+        write_sheet(model_folder, photographs, out, Config())
     (photographs / "mask/01.png").unlink()
     with pytest.raises(ConfigError, match="has no picture named 01"):
-        write_sheet(model_folder, photographs, out)
+        write_sheet(model_folder, photographs, out, Config())
     with pytest.raises(ConfigError, match="image is no folder"):
-        write_sheet(model_folder, tmp_path / "none", out)
+        write_sheet(model_folder, tmp_path / "none", out, Config())
     assert not out.exists()
 
 

@@ -11,7 +11,7 @@ from osor_video.removal.model import OsorModel
 from osor_video.tensors import Mask, to_uint8
 from osor_video.training.backbone import Backbone, build_backbone
 from osor_video.training.bad_masks import SHARES, spoil_mask
-from osor_video.training.closeness import HIGHEST_DB, closeness, iou, region_psnr_db
+from osor_video.training.closeness import HIGHEST_DB, Judge, iou, region_psnr_db
 from osor_video.training.findings import tables
 from osor_video.training.pairs import Pair
 from osor_video.training.validate import (
@@ -69,13 +69,14 @@ def test_a_region_is_judged_by_what_happens_in_it(backbone: Backbone) -> None:
     region[8:40, 8:40] = True
     noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3))
     regions = {"near": region, "far": np.roll(region, (80, 96), (0, 1))}
-    assert closeness(clean, clean, regions, backbone)["near"] == {
+    judge = Judge(clean, regions, backbone)
+    assert judge(clean)["near"] == {
         "psnr_db": HIGHEST_DB,
         "ssim": pytest.approx(1, abs=1e-5),
         "distance": pytest.approx(0, abs=1e-5),
     }
     picture[8:40, 8:40] = noise
-    found = closeness(picture, clean, regions, backbone)
+    found = judge(picture)
     assert found["near"]["psnr_db"] < 15
     assert found["near"]["ssim"] < 0.5
     assert found["near"]["distance"] > 5 * found["far"]["distance"]
