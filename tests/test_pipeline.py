@@ -18,6 +18,7 @@ from osor_video.config import Config, DecodeConfig, EncodeConfig, RemovalConfig
 from osor_video.errors import MaskError, VideoError
 from osor_video.flow.estimate import DisFlow
 from osor_video.masks.features import RecognitionFeatures
+from osor_video.masks.held import KeyedFrames
 from osor_video.masks.seed import ArraySeed
 from osor_video.masks.track import MaskTracker
 from osor_video.pipeline import VideoRemover
@@ -116,9 +117,9 @@ def first_pass(parts: Parts, world: World) -> list[FrameNotes]:
 
 def notes_of(parts: Parts, pictures: list[Picture], first: Mask) -> list[FrameNotes]:
     config = Config()
-    tracker = MaskTracker(parts.features, config.mask)
+    masks = KeyedFrames(MaskTracker(parts.features, config.mask), {0: lambda _: first})
     with ThreadPoolExecutor(1) as pool:
-        passing = analyse(pictures, first, DisFlow(160), tracker, config, pool, Stopwatch())
+        passing = analyse(pictures, masks, DisFlow(160), config, pool, Stopwatch())
         return [note for _, note in passing]
 
 
