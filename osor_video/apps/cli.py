@@ -116,6 +116,7 @@ def remove(
         Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")] = None,
+    contact_sheet: ContactSheet = None,
     preview: Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")] = None,
     crf: Annotated[
         int | None, typer.Option("--crf", help="Quality of the encoding; lower is better.")
@@ -141,9 +142,10 @@ def remove(
         marked.check()
         check_source(source, output)
         check_file_target(report, "--report", (".json",))
+        check_file_target(contact_sheet, "--contact-sheet", (".png",))
         check_folder_target(masks_out, "--masks-out")
         values = load_config(preset, config, settings or [], named)
-        job = removal.Job(source, marked.marks(), output, values, threads, quiet)
+        job = removal.Job(source, marked.marks(), output, values, threads, quiet, contact_sheet)
         if preview is None:
             removal.remove_clip(job, masks_out, report)
         else:
@@ -167,6 +169,7 @@ def masks(
     settings: Settings = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
+    contact_sheet: ContactSheet = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -178,9 +181,11 @@ def masks(
         marked.check()
         check_source(source, None)
         check_folder_target(output, "-o")
+        check_file_target(contact_sheet, "--contact-sheet", (".png",))
         named: dict[str, Any] = {"flow.backend": flow, "flow.weights": flow_weights}
         values = load_config(preset, config, settings or [], named)
-        removal.write_masks(removal.Job(source, marked.marks(), output, values, threads, quiet))
+        job = removal.Job(source, marked.marks(), output, values, threads, quiet, contact_sheet)
+        removal.write_masks(job)
 
 
 @app.command()

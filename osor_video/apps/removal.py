@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import typer
 
+from osor_video.apps.doubts import doubts, write_contact_sheet
 from osor_video.apps.inputs import check_clip, check_file_target
 from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
 from osor_video.apps.progress import shown_progress
@@ -30,6 +31,7 @@ class Job:
     config: Config
     threads: int | None
     quiet: bool
+    contact_sheet: Path | None = None
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet."""
@@ -41,11 +43,13 @@ def remove_clip(job: Job, masks_out: Path | None, report_path: Path | None) -> N
     """Write the whole clip, and the masks and the report where asked for."""
     check_clip(job.source, job.marks, job.output, job.config)
     remover = build_remover(job)
-    masks = MaskFiles(masks_out) if masks_out else None
+    masks = MaskFiles(masks_out) if masks_out or job.contact_sheet else None
     with shown_progress(job.quiet) as progress:
         report = remover.remove(job.source, job.marks, job.output, progress, masks)
     if masks:
         masks.write()
+    if masks and job.contact_sheet:
+        write_contact_sheet(job.contact_sheet, job.source, masks, report.mask_scores)
     if report_path:
         report_path.parent.mkdir(parents=True, exist_ok=True)
         report.write(report_path)
@@ -71,8 +75,12 @@ def write_masks(job: Job) -> None:
             files(index, mask)
             scores.append(score)
     count = files.write()
+    if job.contact_sheet:
+        write_contact_sheet(job.contact_sheet, job.source, files, scores)
     mean, least = sum(scores) / count, min(scores)
     job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
+    for line in doubts(scores):
+        job.tell(line)
 
 
 def build_remover(job: Job) -> VideoRemover:

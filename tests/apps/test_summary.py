@@ -43,12 +43,20 @@ def test_doubtful_masks_cuts_and_notes_are_named() -> None:
     scores = [1.0, 1.0, *[0.2] * 18]
     text = summary(
         replace(
-            REPORT, mask_scores=scores, cuts=[7], notes=["a note"], flow="DIS (OpenCV)", peak_memory_mb=None
+            REPORT,
+            mask_scores=scores,
+            cuts=[7],
+            untouched=[7],
+            notes=["a note"],
+            flow="DIS (OpenCV)",
+            peak_memory_mb=None,
         )
     )
-    assert "check frames 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 6 more" in text
+    assert "18 of 20 frames in doubt" in text
+    assert "frames 2 to 19: 0.20 at frame 2; if it is wrong there, add --mask 2=FILE.png" in text
     assert "0.20 at least" in text
-    assert "frames 7; nothing" in text
+    assert "new shots at frames 7; nothing is touched in the shots that begin at 7 " in text
+    assert "--mask 7=FILE.png" in text
     assert "note     a note" in text
     assert "--flow-weights FILE" in text
     assert "memory" not in text
