@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,20 @@ import numpy.typing as npt
 
 from osor_video.config import Config
 from osor_video.errors import MaskError
-from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PolygonSeed, Seed
+from osor_video.masks.marks import Marks
+from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PointsSeed, PolygonSeed, Seed, UnionSeed
 from osor_video.pipeline import VideoRemover
 from osor_video.report import RunReport
 
-__all__ = ["MaskLike", "VideoRemover", "as_seed", "remove_object"]
+__all__ = ["MaskLike", "VideoRemover", "as_marks", "as_seed", "remove_object"]
 
-MaskLike = str | PathLike[str] | npt.NDArray[Any] | tuple[int, int, int, int] | Sequence[tuple[int, int]]
-"""A mask picture, a bool array [H, W] as shown, a box (x, y, width, height) or a polygon's corners (x, y)."""
+FrameMaskLike = (
+    str | PathLike[str] | npt.NDArray[Any] | tuple[int, int, int, int] | Sequence[tuple[int, int]] | Seed
+)
+"""A mask picture, a bool array [H, W] as shown, a box (x, y, width, height), a polygon's corners (x, y) or a seed."""
+MaskLike = FrameMaskLike | Mapping[int, FrameMaskLike] | Sequence[str | PathLike[str]] | Marks
+"""The same, for the first frame; a dict of them by frame; several pictures, whose union is meant; or a folder of masks or a
+video of masks."""
 
 
 def remove_object(
@@ -30,19 +36,34 @@ def remove_object(
     preset: str = "balanced",
     **overrides: Any,
 ) -> RunReport:
-    """Write ``output``: ``source`` without what ``mask`` marks in its first frame, shadow included.
+    """Write ``output``: ``source`` without what ``mask`` marks, shadow included.
 
     ``overrides`` are settings of ``Config``, two underscores for a dot: ``seed=1``, ``flow__height_px=200``.
     Raises an OsorError that says what is wrong; nothing is written then.
     """
-    seed = as_seed(mask)
+    marks = as_marks(mask)
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}
     remover = VideoRemover.from_config(Config.load(preset, overrides=dotted))
-    return remover.remove(Path(source), seed, Path(output))
+    return remover.remove(Path(source), marks, Path(output))
 
 
-def as_seed(mask: MaskLike) -> Seed:
-    """The seed that ``mask`` means, by its type; MaskError for anything else."""
+def as_marks(mask: MaskLike) -> Marks:
+    """What ``mask`` marks, by its type; MaskError for anything else."""
+    if isinstance(mask, Marks):
+        return mask
+    if isinstance(mask, Mapping):
+        return Marks(tuple((int(frame), as_seed(value)) for frame, value in mask.items()))
+    if isinstance(mask, str | PathLike):
+        return Marks(paths=(Path(mask),))
+    if isinstance(mask, Sequence) and mask and all(isinstance(part, str | PathLike) for part in mask):
+        return Marks(paths=tuple(Path(str(part)) for part in mask))
+    return Marks(((0, as_seed(mask)),))  # type: ignore[arg-type]
+
+
+def as_seed(mask: FrameMaskLike) -> Seed:
+    """The seed of one frame that ``mask`` means, by its type; MaskError for anything else."""
+    if isinstance(mask, ArraySeed | BoxSeed | PictureSeed | PointsSeed | PolygonSeed | UnionSeed):
+        return mask
     if isinstance(mask, str | PathLike):
         return PictureSeed(Path(mask))
     if isinstance(mask, np.ndarray):
@@ -51,12 +72,18 @@ def as_seed(mask: MaskLike) -> Seed:
                 f"The mask array is {mask.dtype} {mask.shape}, expected bool [height, width]; try mask > 127."
             )
         return ArraySeed(mask)
+    if not isinstance(mask, Sequence) or isinstance(mask, str):
+        raise _unknown(mask)
     if len(mask) == 4 and all(isinstance(value, int | np.integer) for value in mask):
         x, y, width, height = (int(value) for value in mask)  # type: ignore[arg-type]
         return BoxSeed((x, y, width, height))
     if all(isinstance(corner, Sequence) and len(corner) == 2 for corner in mask):
         return PolygonSeed(tuple((int(x), int(y)) for x, y in mask))  # type: ignore[misc]
-    raise MaskError(
-        f"The mask is {mask!r}, expected a picture's path, a bool array, a box (x, y, width, height) "
-        "or corners (x, y)."
+    raise _unknown(mask)
+
+
+def _unknown(mask: object) -> MaskError:
+    return MaskError(
+        f"The mask is {mask!r}, expected a picture's path, a bool array, a box (x, y, width, height), "
+        "corners (x, y), or a dict of these by frame."
     )

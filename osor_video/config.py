@@ -64,6 +64,10 @@ class MaskConfig(_Stage):
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
     grow: float = Field(default=0.016, ge=0, le=0.2)
     """Widening of the hole beyond the mask, as a share of the frame's height."""
+    smooth: float = Field(default=0, ge=0, le=0.1)
+    """Smoothing of the hole's rim before it is widened, as a share of the frame's height."""
+    window_frames: int = Field(default=0, ge=0, le=8)
+    """Frames back and ahead in the shot whose masks join a frame's hole; more steadies a mask that flickers."""
 
 
 class BackgroundConfig(_Stage):

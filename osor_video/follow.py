@@ -31,12 +31,13 @@ def follow(
     pool: Executor,
     wanted: Callable[[], bool],
     clock: Stopwatch,
+    is_cut: Callable[[Picture], bool] | None = None,
 ) -> Iterator[MovingFrame]:
     """Yield ``frames`` with their shots and flows; the next one is in work in ``pool`` while the current one is used.
 
-    No flow is estimated while ``wanted()`` is False.
+    No flow is estimated while ``wanted()`` is False. ``is_cut`` is asked of each frame in turn, a CutDetector if not given.
     """
-    follower = _Follower(estimator, wanted, clock)
+    follower = _Follower(estimator, wanted, clock, is_cut or CutDetector().is_cut)
     ahead: Future[MovingFrame] | None = None
     for picture in frames:
         done = ahead.result() if ahead is not None else None
@@ -50,18 +51,24 @@ def follow(
 class _Follower:
     """Sees the frames in order, each only when the one before is done."""
 
-    def __init__(self, estimator: FlowEstimator, wanted: Callable[[], bool], clock: Stopwatch) -> None:
+    def __init__(
+        self,
+        estimator: FlowEstimator,
+        wanted: Callable[[], bool],
+        clock: Stopwatch,
+        is_cut: Callable[[Picture], bool],
+    ) -> None:
         self._estimator = estimator
         self._wanted = wanted
         self._clock = clock
-        self._cuts = CutDetector()
+        self._is_cut = is_cut
         self._shot = 0
         self._encoded: Any = None
 
     def see(self, picture: Picture) -> MovingFrame:
         """Encode ``picture`` and match it with the frame before."""
         with self._clock.stage("flow"):
-            if self._cuts.is_cut(picture):
+            if self._is_cut(picture):
                 self._shot += 1
                 self._encoded = None
             if not self._wanted():

@@ -8,23 +8,25 @@ decode (PyAV, the source's own planes) ── background ── remove ── co
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import chain
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from osor_video.analysis import FrameNotes, analyse
-from osor_video.config import Config
+from osor_video.analysis import FrameNotes, analyse, shots_of, track_back, ways_back, with_hole_boxes
+from osor_video.config import Config, MaskConfig
 from osor_video.errors import VideoError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.flow.weights import build_flow
-from osor_video.masks.build import build_tracker, check_sam2, outline
+from osor_video.masks.build import build_tracker, check_sam2, object_of
 from osor_video.masks.features import RecognitionFeatures, build_features
+from osor_video.masks.held import BackFrame, FrameMasks, GivenFrames, KeyedFrames, Marked
+from osor_video.masks.marks import Keyframes, Marks
 from osor_video.masks.seed import Seed
 from osor_video.parallel import shared_cores
 from osor_video.removal.model import OsorModel, bundled_model_path
@@ -35,7 +37,7 @@ from osor_video.tensors import Mask, Picture
 from osor_video.video.orient import shown_size, to_coded, to_shown
 from osor_video.video.planes import planes_to_rgb
 from osor_video.video.probe import SourceInfo, probe
-from osor_video.video.reader import open_reader, read_planes
+from osor_video.video.reader import open_reader, read_planes, read_span
 from osor_video.video.target import check_target
 from osor_video.video.writer import VideoWriter
 
@@ -72,12 +74,12 @@ class VideoRemover:
     def remove(
         self,
         path: Path,
-        seed: Seed,
+        marks: Marks | Seed,
         output: Path,
         progress: Progress = silent,
         on_mask: Callable[[int, Mask], None] | None = None,
     ) -> RunReport:
-        """Write ``output``: the clip at ``path`` without what ``seed`` marks in its first frame.
+        """Write ``output``: the clip at ``path`` without what ``marks`` mark (a lone seed: in its first frame).
 
         ``on_mask`` is given every frame's index and mask [H, W] as shown, before any frame is finished.
         Raises VideoError and MaskError for input that cannot be used; nothing is written then.
@@ -87,7 +89,7 @@ class VideoRemover:
         check_target(output, source, self.config.encode)
         borrowed, replaced = [], 0.0
         with shared_cores() as pool:
-            clip = self._analyse(source, seed, pool, clock, progress, on_mask)
+            clip = self._analyse(source, marks, pool, clock, progress, on_mask)
             with VideoWriter(output, source, self.config.encode) as writer:
                 for done, restored in enumerate(self._restore(clip, pool, clock), start=1):
                     with clock.stage("encode"):
@@ -110,20 +112,24 @@ class VideoRemover:
             borrowed=float(np.mean(borrowed)) if borrowed else 0.0,
             replaced=replaced / (source.frames * source.size_hw[0] * source.size_hw[1]),
             mask_scores=[round(note.score, 4) for note in clip.notes],
+            mask_drift=_signs(clip.notes),
             cuts=[i for i in range(1, source.frames) if clip.notes[i].shot != clip.notes[i - 1].shot],
+            untouched=_untouched(clip.notes),
             notes=[*([source.note] if source.note else []), *writer.notes],
             peak_memory_mb=peak_memory_mb(),
         )
 
-    def masks(self, path: Path, seed: Seed, progress: Progress = silent) -> Iterator[tuple[Mask, float]]:
+    def masks(
+        self, path: Path, marks: Marks | Seed, progress: Progress = silent
+    ) -> Iterator[tuple[Mask, float]]:
         """The object's mask [H, W] in each frame as shown, with its score: the first pass alone."""
         source = probe(path)
         with shared_cores() as pool:
-            for mask, notes in self._passes(source, seed, pool, Stopwatch(), progress)[1]:
+            for mask, notes in self._passes(source, marks, pool, Stopwatch(), progress)[1]:
                 yield to_shown(mask, source.rotation), notes.score
 
     def preview(
-        self, path: Path, seed: Seed, frame: int, progress: Progress = silent
+        self, path: Path, marks: Marks | Seed, frame: int, progress: Progress = silent
     ) -> tuple[Picture, Picture]:
         """Frame number ``frame`` of the source and as it will be, both uint8 [H, W, 3] as shown.
 
@@ -133,7 +139,7 @@ class VideoRemover:
         if not 0 <= frame < source.frames:
             raise VideoError(f"Frame {frame} is not in {path}: it has frames 0 to {source.frames - 1}.")
         with shared_cores() as pool:
-            clip = self._analyse(source, seed, pool, Stopwatch(), progress)
+            clip = self._analyse(source, marks, pool, Stopwatch(), progress)
             start = max(0, frame - self.config.removal.anchor_frames)
             for restored in self._restore(clip, pool, Stopwatch(), start):
                 if restored.frame.index == frame:
@@ -147,42 +153,83 @@ class VideoRemover:
     def _analyse(
         self,
         source: SourceInfo,
-        seed: Seed,
+        marks: Marks | Seed,
         pool: Executor,
         clock: Stopwatch,
         progress: Progress,
         on_mask: Callable[[int, Mask], None] | None = None,
     ) -> Analysed:
-        decoder, passing = self._passes(source, seed, pool, clock, progress)
+        decoder, passing = self._passes(source, marks, pool, clock, progress)
         notes = []
         for index, (mask, note) in enumerate(passing):
             notes.append(note)
             if on_mask is not None:
                 on_mask(index, to_shown(mask, source.rotation))
-        return Analysed(source, notes, decoder)
+        return Analysed(source, with_hole_boxes(notes, self.config.mask), decoder)
 
     def _passes(
-        self, source: SourceInfo, seed: Seed, pool: Executor, clock: Stopwatch, progress: Progress
+        self,
+        source: SourceInfo,
+        marks: Marks | Seed,
+        pool: Executor,
+        clock: Stopwatch,
+        progress: Progress,
     ) -> tuple[str, Iterator[tuple[Mask, FrameNotes]]]:
-        """Who decodes, and the first pass frame by frame. The seed is checked before anything is decoded."""
-        shown = seed.mask(shown_size(source.size_hw, source.rotation))
-        first_mask = to_coded(shown, source.rotation)
-        tracker = build_tracker(self.config.mask, self.features)
+        """Who decodes, and the first pass frame by frame. The marks are checked before anything is decoded."""
+        size_hw = shown_size(source.size_hw, source.rotation)
+        marked = Marks.of(marks).resolve(source.frames, size_hw)
         reader = open_reader(source, self.config.decode.decoder)
 
         def passing() -> Iterator[tuple[Mask, FrameNotes]]:
-            with reader:
+            masks: FrameMasks
+            given: Iterator[Mask] = iter(())
+            with reader, ExitStack() as stack:
+                if isinstance(marked, Keyframes):
+                    keys = {
+                        frame: _coded(seed, source.rotation, self.config.mask)
+                        for frame, seed in marked.seeds.items()
+                    }
+                    back = self._follow_back(source, keys, pool, clock, progress)
+                    masks = KeyedFrames(build_tracker(self.config.mask, self.features), keys, back)
+                else:
+                    given = stack.enter_context(closing(marked.masks(size_hw)))
+                    masks = GivenFrames(to_coded(mask, source.rotation) for mask in given)
                 pictures = (frame.rgb for frame in reader)
-                first = next(pictures)
-                mask = first_mask if seed.exact else outline(first, first_mask, self.config.mask)
-                analysed = analyse(
-                    chain([first], pictures), mask, self.flow, tracker, self.config, pool, clock
-                )
+                analysed = analyse(pictures, masks, self.flow, self.config, pool, clock)
                 for done, item in enumerate(analysed, start=1):
                     yield item
                     progress("track", done, source.frames)
+                next(given, None)  # masks that were empty in every frame are refused at their end
 
         return f"{reader.decoder}: {reader.reason}", passing()
+
+    def _follow_back(
+        self,
+        source: SourceInfo,
+        keys: Mapping[int, Marked],
+        pool: Executor,
+        clock: Stopwatch,
+        progress: Progress,
+    ) -> dict[int, BackFrame]:
+        """Masks followed backwards from each keyframe behind the first frame; nothing is decoded where there is none."""
+        if not any(keys):
+            return {}
+        with open_reader(source, self.config.decode.decoder) as reader:
+            shots = shots_of((frame.rgb for frame in reader), clock)
+        found: dict[int, BackFrame] = {}
+        for way in ways_back(keys, shots):
+            found |= track_back(
+                way,
+                lambda start, stop: [frame.rgb for frame in read_span(source, start, stop)],
+                keys,
+                build_tracker(self.config.mask, self.features),
+                self.flow,
+                self.config.window_frames,
+                pool,
+                clock,
+                progress,
+            )
+        return found
 
     def _restore(
         self, clip: Analysed, pool: Executor, clock: Stopwatch, start: int = 0
@@ -190,3 +237,22 @@ class VideoRemover:
         restorer = Restorer(clip.notes, self.remover, clip.source.color, self.config, pool, clock)
         with closing(read_planes(clip.source)) as planes:
             yield from restorer.run(planes, start)
+
+
+def _coded(seed: Seed, rotation: int, config: MaskConfig) -> Marked:
+    """What finds a seed's object in a picture as coded."""
+    return lambda picture: to_coded(object_of(seed, to_shown(picture, rotation), config), rotation)
+
+
+def _signs(notes: Sequence[FrameNotes]) -> dict[str, list[float]]:
+    """Each sign of drift over the frames."""
+    return {
+        sign: [round(getattr(note.drift, sign), 3) for note in notes]
+        for sign in ("appearance", "area", "cycle", "validity")
+    }
+
+
+def _untouched(notes: Sequence[FrameNotes]) -> list[int]:
+    """First frames of the shots in which nothing is masked."""
+    shots = [list(shot) for _, shot in groupby(range(len(notes)), lambda index: notes[index].shot)]
+    return [shot[0] for shot in shots if all(notes[index].hole_box is None for index in shot)]

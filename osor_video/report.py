@@ -6,11 +6,16 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+DOUBTFUL = 0.6
+"""Score under which a mask is to be looked at."""
+RUN_GAP = 3
+"""Frames from one doubtful frame to the next within a run."""
 
 
 class Progress(Protocol):
@@ -44,6 +49,28 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Frames ``first`` to ``last`` whose mask is to be doubted, and the worst of them, where a mask helps most."""
+
+    first: int
+    last: int
+    worst: int
+
+
+def doubtful_runs(scores: Sequence[float], below: float = DOUBTFUL) -> list[Doubt]:
+    """Runs of frames that score under ``below``; those at most ``RUN_GAP`` frames apart are one."""
+    runs: list[list[int]] = []
+    for index, score in enumerate(scores):
+        if score >= below:
+            continue
+        if runs and index - runs[-1][-1] <= RUN_GAP:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return [Doubt(run[0], run[-1], min(run, key=lambda index: (scores[index], index))) for run in runs]
+
+
+@dataclass(frozen=True)
 class RunReport:
     """One finished removal. ``seconds`` are of work per stage, summed over the threads that work side by side.
 
@@ -65,9 +92,13 @@ class RunReport:
     replaced: float
     """Share of all pixels that were replaced, effects included."""
     mask_scores: list[float]
-    """How sure the tracker is of each frame's mask."""
+    """How far each frame's mask is to be trusted, the signs of drift taken together."""
     cuts: list[int]
-    """Frames that begin a new shot; nothing is removed after the first one."""
+    """Frames that begin a new shot."""
+    untouched: list[int] = field(default_factory=list)
+    """First frames of the shots in which nothing was masked: they were left as they are."""
+    mask_drift: dict[str, list[float]] = field(default_factory=dict)
+    """The signs of drift over the frames, in [0, 1], 1 = nothing to doubt (masks/drift.py)."""
     notes: list[str] = field(default_factory=list)
     peak_memory_mb: float | None = None
 
@@ -76,15 +107,20 @@ class RunReport:
         """Frames over wall time; loading the networks comes before and is not counted."""
         return self.frames / max(self.wall_s, 1e-9)
 
-    def doubtful(self, below: float = 0.6) -> list[int]:
+    def doubtful(self, below: float = DOUBTFUL) -> list[int]:
         """Frames whose mask scores under ``below``."""
         return [index for index, score in enumerate(self.mask_scores) if score < below]
+
+    def doubtful_runs(self, below: float = DOUBTFUL) -> list[Doubt]:
+        """The same frames in runs, where gaps of a frame or two do not part them."""
+        return doubtful_runs(self.mask_scores, below)
 
     def to_json(self) -> str:
         """All fields and the derived ones, indented."""
         values = asdict(self) | {
             "frames_per_s": round(self.frames_per_s, 3),
             "doubtful_frames": self.doubtful(),
+            "doubtful_runs": [asdict(run) for run in self.doubtful_runs()],
         }
         return json.dumps(values, indent=2)
 

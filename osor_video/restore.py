@@ -12,13 +12,12 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from osor_video.analysis import FrameNotes
+from osor_video.analysis import FrameNotes, hole_of
 from osor_video.background.effects import find_effects
 from osor_video.background.recover import Plate, recover
 from osor_video.background.register import ShotFrame
 from osor_video.composite.fill import Fill, make_fill
 from osor_video.config import Config
-from osor_video.masks.track import hole
 from osor_video.removal.crop import Crop, plan_crops
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
@@ -94,7 +93,7 @@ class Restorer:
                 if frame is None:
                     return
                 notes = self._notes[frame.index]
-                grown = hole(notes.mask, self._config.mask.grow)
+                grown = hole_of(self._notes, frame.index, self._config.mask)
                 seen = ShotFrame(frame.index, planes_to_rgb(frame.planes, self._color), grown, notes.camera)
             loaded.append(_Loaded(frame, seen))
             if frame.index % self._config.background.step_frames == 0:

@@ -29,6 +29,12 @@ def touching(region: Mask, seed: Mask) -> Mask:
     return np.asarray(kept[labels])
 
 
+def overlap(found: Mask, true: Mask) -> float:
+    """J: intersection over union of two masks [H, W]; 1 where both are empty."""
+    union = np.logical_or(found, true).sum()
+    return float(np.logical_and(found, true).sum() / union) if union else 1.0
+
+
 def drop_small_parts(mask: Mask, smallest_px: float) -> Mask:
     """``mask`` [H, W] without its connected parts of fewer than ``smallest_px`` pixels."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)

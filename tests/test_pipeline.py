@@ -17,7 +17,9 @@ from osor_video.analysis import FrameNotes, analyse
 from osor_video.config import Config, DecodeConfig, EncodeConfig, RemovalConfig
 from osor_video.errors import MaskError, VideoError
 from osor_video.flow.estimate import DisFlow
+from osor_video.masks.drift import SURE
 from osor_video.masks.features import RecognitionFeatures
+from osor_video.masks.held import KeyedFrames, pack_mask
 from osor_video.masks.seed import ArraySeed
 from osor_video.masks.track import MaskTracker
 from osor_video.pipeline import VideoRemover
@@ -116,10 +118,18 @@ def first_pass(parts: Parts, world: World) -> list[FrameNotes]:
 
 def notes_of(parts: Parts, pictures: list[Picture], first: Mask) -> list[FrameNotes]:
     config = Config()
-    tracker = MaskTracker(parts.features, config.mask)
+    masks = KeyedFrames(MaskTracker(parts.features, config.mask), {0: lambda _: first})
     with ThreadPoolExecutor(1) as pool:
-        passing = analyse(pictures, first, DisFlow(160), tracker, config, pool, Stopwatch())
+        passing = analyse(pictures, masks, DisFlow(160), config, pool, Stopwatch())
         return [note for _, note in passing]
+
+
+def notes_like(masks: Sequence[Mask], shots: Sequence[int]) -> list[FrameNotes]:
+    """Notes that hold masks and shots alone."""
+    return [
+        FrameNotes(pack_mask(mask), mask.shape, SURE, shot, np.eye(3), None, None)
+        for mask, shot in zip(masks, shots, strict=True)
+    ]
 
 
 def restored(parts: Parts, notes: list[FrameNotes], config: Config, start: int = 0) -> list[Restored]:

@@ -30,7 +30,15 @@ app = typer.Typer(
 )
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The clip.")]
-MaskFile = Annotated[Path | None, typer.Option("--mask", help="Picture of the first frame, object white.")]
+MaskFile = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask",
+        metavar="[FRAME=]FILE",
+        help="Picture of the first frame, object white, or of frame FRAME; give several to remove several things or to "
+        "correct. Or a folder of pictures by frame, or a video of masks.",
+    ),
+]
 Box = Annotated[
     str | None,
     typer.Option(
@@ -39,6 +47,21 @@ Box = Annotated[
 ]
 Polygon = Annotated[
     str | None, typer.Option("--polygon", metavar="x1,y1,...", help="Or the corners of a polygon.")
+]
+Points = Annotated[
+    str | None,
+    typer.Option("--points", metavar="x,y,...", help="Or points on the object; its outline is found."),
+]
+NotPoints = Annotated[
+    str | None,
+    typer.Option("--not-points", metavar="x,y,...", help="With --points: points that are not on it."),
+]
+Labels = Annotated[
+    str | None, typer.Option("--labels", metavar="N,N,...", help="Which labels of an indexed mask picture.")
+]
+FitMask = Annotated[bool, typer.Option("--fit-mask", help="Resize a mask of the same aspect to the clip.")]
+ContactSheet = Annotated[
+    Path | None, typer.Option("--contact-sheet", help="PNG of the frames whose mask is most in doubt.")
 ]
 Preset = Annotated[str, typer.Option("--preset", help="fast, balanced or best.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings that differ.")]
@@ -76,6 +99,10 @@ def remove(
     mask: MaskFile = None,
     box: Box = None,
     polygon: Polygon = None,
+    points: Points = None,
+    not_points: NotPoints = None,
+    labels: Labels = None,
+    fit_mask: FitMask = False,
     preset: Preset = "balanced",
     config: ConfigFile = None,
     settings: Settings = None,
@@ -91,6 +118,7 @@ def remove(
         Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")] = None,
+    contact_sheet: ContactSheet = None,
     preview: Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")] = None,
     crf: Annotated[
         int | None, typer.Option("--crf", help="Quality of the encoding; lower is better.")
@@ -113,13 +141,14 @@ def remove(
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
 
-        marked = SeedOptions(mask, box, polygon)
+        marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
         marked.check()
         check_source(source, output)
         check_file_target(report, "--report", (".json",))
+        check_file_target(contact_sheet, "--contact-sheet", (".png",))
         check_folder_target(masks_out, "--masks-out")
         values = load_config(preset, config, settings or [], named)
-        job = removal.Job(source, marked.seed(), output, values, threads, quiet)
+        job = removal.Job(source, marked.marks(), output, values, threads, quiet, contact_sheet)
         if preview is None:
             removal.remove_clip(job, masks_out, report)
         else:
@@ -134,12 +163,17 @@ def masks(
     mask: MaskFile = None,
     box: Box = None,
     polygon: Polygon = None,
+    points: Points = None,
+    not_points: NotPoints = None,
+    labels: Labels = None,
+    fit_mask: FitMask = False,
     preset: Preset = "balanced",
     config: ConfigFile = None,
     settings: Settings = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
     tracker: Tracker = None,
+    contact_sheet: ContactSheet = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -147,17 +181,19 @@ def masks(
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
 
-        marked = SeedOptions(mask, box, polygon)
+        marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
         marked.check()
         check_source(source, None)
         check_folder_target(output, "-o")
+        check_file_target(contact_sheet, "--contact-sheet", (".png",))
         named: dict[str, Any] = {
             "flow.backend": flow,
             "flow.weights": flow_weights,
             "mask.tracker": tracker,
         }
         values = load_config(preset, config, settings or [], named)
-        removal.write_masks(removal.Job(source, marked.seed(), output, values, threads, quiet))
+        job = removal.Job(source, marked.marks(), output, values, threads, quiet, contact_sheet)
+        removal.write_masks(job)
 
 
 @app.command()

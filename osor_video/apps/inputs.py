@@ -15,46 +15,103 @@ from osor_video.errors import ConfigError, MaskError, VideoError
 
 if TYPE_CHECKING:
     from osor_video.config import Config
-    from osor_video.masks.seed import Seed
+    from osor_video.masks.marks import Marks
 
-SEED_FORMS = "--mask FIRST.png, --box x,y,width,height or --polygon x1,y1,x2,y2,x3,y3"
+SEED_FORMS = "--mask FIRST.png, --box x,y,width,height, --polygon x1,y1,x2,y2,x3,y3 or --points x,y"
 
 
 @dataclass(frozen=True)
 class SeedOptions:
-    """The object as typed: exactly one of the three is given."""
+    """The object as typed.
 
-    mask: Path | None
-    box: str | None
-    polygon: str | None
+    ``masks`` of the first frame (several are removed together), or one of the others; beside either, masks of other frames
+    (``45=fix.png``).
+    """
 
-    def seed(self) -> Seed:
-        """The library's seed; ConfigError for none or two, MaskError for numbers that are none."""
-        from osor_video.masks.seed import BoxSeed, PictureSeed, PolygonSeed  # noqa: PLC0415  (loads torch)
+    masks: tuple[str, ...] = ()
+    box: str | None = None
+    polygon: str | None = None
+    points: str | None = None
+    not_points: str | None = None
+    labels: str | None = None
+    fit: bool = False
+
+    def marks(self) -> Marks:
+        """The library's marks; ConfigError for none or two forms, MaskError for numbers that are none."""
+        from osor_video.masks.marks import Marks  # noqa: PLC0415  (loads torch)
+        from osor_video.masks.painted import MaskReading  # noqa: PLC0415
+        from osor_video.masks.seed import BoxSeed, PictureSeed, PointsSeed, PolygonSeed, Seed  # noqa: PLC0415
 
         self.check()
-        if self.mask is not None:
-            return PictureSeed(self.mask)
+        reading = MaskReading(_labels(self.labels), self.fit)
+        typed = [_numbered(text) for text in self.masks]
+        seeds: list[tuple[int, Seed]] = [
+            (frame, PictureSeed(path, reading)) for frame, path in typed if frame is not None
+        ]
         if self.box is not None:
             x, y, width, height = _box(self.box)
-            return BoxSeed((x, y, width, height))
-        return PolygonSeed(_polygon(self.polygon or ""))
+            seeds.append((0, BoxSeed((x, y, width, height))))
+        if self.polygon is not None:
+            seeds.append((0, PolygonSeed(_pairs("--polygon", self.polygon))))
+        if self.points is not None:
+            off = _pairs("--not-points", self.not_points) if self.not_points else ()
+            seeds.append((0, PointsSeed(_pairs("--points", self.points), off)))
+        return Marks(tuple(seeds), tuple(path for frame, path in typed if frame is None), reading)
 
     def check(self) -> None:
-        """ConfigError unless exactly one form is given; MaskError for numbers that cannot be read."""
-        given = [
-            f"--{name}"
-            for name, value in (("mask", self.mask), ("box", self.box), ("polygon", self.polygon))
-            if value is not None
-        ]
-        if not given:
+        """ConfigError unless the object is marked in one form; MaskError for numbers that cannot be read."""
+        typed = [_numbered(text) for text in self.masks]
+        forms = {
+            "mask": any(frame is None for frame, _ in typed),
+            "box": self.box is not None,
+            "polygon": self.polygon is not None,
+            "points": self.points is not None,
+        }
+        given = [f"--{name}" for name, there in forms.items() if there]
+        if not given and not typed:
             raise ConfigError(f"What is to be removed is not marked. Give one of {SEED_FORMS}.")
         if len(given) > 1:
-            raise ConfigError(f"{' and '.join(given)} are given together, expected one of {SEED_FORMS}.")
+            raise ConfigError(
+                f"{' and '.join(given)} are given together for the first frame, expected one of {SEED_FORMS}."
+            )
+        if self.not_points is not None and self.points is None:
+            raise ConfigError(
+                f"--not-points {self.not_points} is given without --points. Give points on the object with --points x,y."
+            )
+        if (self.labels is not None or self.fit) and not typed:
+            named = "--labels" if self.labels is not None else "--fit-mask"
+            raise ConfigError(
+                f"{named} says how masks are read, but there is no --mask. Give one, or leave it out."
+            )
+        _labels(self.labels)
         if self.box is not None:
             _box(self.box)
-        if self.polygon is not None:
-            _polygon(self.polygon)
+        for option, text in (
+            ("--polygon", self.polygon),
+            ("--points", self.points),
+            ("--not-points", self.not_points),
+        ):
+            if text is not None:
+                _pairs(option, text)
+
+
+def _numbered(text: str) -> tuple[int | None, Path]:
+    """ "45=fix.png" -> (45, fix.png), "first.png" -> (None, first.png); a file with an equals sign wants ./ before it."""
+    number, equals, name = text.partition("=")
+    if not equals or not number.strip().lstrip("-").isdigit():
+        return None, Path(text)
+    if int(number) < 0 or not name:
+        raise MaskError(
+            f"--mask is {text!r}, expected FRAME=PICTURE with a frame from 0 on, such as 45=fix.png."
+        )
+    return int(number), Path(name)
+
+
+def _labels(text: str | None) -> tuple[int, ...]:
+    values = () if text is None else _integers(text)
+    if values is None or (values and min(values) < 1):
+        raise MaskError(f"--labels is {text!r}, expected whole numbers from 1 on, such as 1,3.")
+    return values
 
 
 def _box(text: str) -> tuple[int, ...]:
@@ -66,13 +123,11 @@ def _box(text: str) -> tuple[int, ...]:
     return values
 
 
-def _polygon(text: str) -> tuple[tuple[int, int], ...]:
+def _pairs(option: str, text: str) -> tuple[tuple[int, int], ...]:
     values = _integers(text)
     if values is None or len(values) % 2:
-        raise MaskError(
-            f"--polygon is {text!r}, expected whole numbers in pairs x1,y1,x2,y2,x3,y3, "
-            "such as 40,60,80,60,60,150."
-        )
+        example = "40,60,80,60,60,150" if option == "--polygon" else "120,80 or 120,80,124,130"
+        raise MaskError(f"{option} is {text!r}, expected whole numbers in pairs x,y, such as {example}.")
     return tuple(zip(values[::2], values[1::2], strict=True))
 
 
@@ -114,7 +169,7 @@ def check_source(path: Path, output: Path | None) -> None:
         )
 
 
-def check_clip(source: Path, seed: Seed, output: Path | None, config: Config) -> None:
+def check_clip(source: Path, marks: Marks, output: Path | None, config: Config) -> None:
     """Probe the source and refuse a target or a mask that does not fit it, before any network is loaded."""
     from osor_video.video.orient import shown_size  # noqa: PLC0415
     from osor_video.video.probe import probe  # noqa: PLC0415
@@ -123,7 +178,7 @@ def check_clip(source: Path, seed: Seed, output: Path | None, config: Config) ->
     info = probe(source)
     if output is not None:
         check_target(output, info, config.encode)
-    seed.mask(shown_size(info.size_hw, info.rotation))
+    marks.resolve(info.frames, shown_size(info.size_hw, info.rotation))
 
 
 def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...]) -> None:

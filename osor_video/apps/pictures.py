@@ -13,9 +13,12 @@ GAP_PX = 4
 
 
 class MaskFiles:
-    """Masks as PNG, white = object; kept in memory (a kilobyte each) until the run has succeeded."""
+    """Masks as PNG, white = object; kept in memory (a kilobyte each) until the run has succeeded.
 
-    def __init__(self, folder: Path) -> None:
+    Without a folder they are only kept.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._files: dict[int, bytes] = {}
 
@@ -23,8 +26,18 @@ class MaskFiles:
         """Keep the mask [H, W] of frame ``index``."""
         self._files[index] = png_bytes(mask.astype(np.uint8) * 255)
 
+    def mask(self, index: int) -> npt.NDArray[np.bool_]:
+        """The mask [H, W] of frame ``index``."""
+        stored = np.frombuffer(self._files[index], np.uint8)
+        return np.asarray(np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE)) > 0)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
     def write(self) -> int:
         """Write ``00000.png`` and so on; returns how many."""
+        if self._folder is None:
+            return len(self._files)
         self._folder.mkdir(parents=True, exist_ok=True)
         for index, data in self._files.items():
             (self._folder / f"{index:05d}.png").write_bytes(data)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-STAGES = {"track": "follow the object", "remove": "remove it"}
+STAGES = {"back": "follow it backwards", "track": "follow the object", "remove": "remove it"}
 UNITS = {"train": "steps"}
 
 
@@ -46,7 +46,7 @@ def shown_progress(quiet: bool) -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress  # noqa: PLC0415
 
     columns = (
-        TextColumn("{task.description:<18}"),
+        TextColumn("{task.description:<19}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import cv2
 import typer
 
+from osor_video.apps.doubts import doubts, write_contact_sheet
 from osor_video.apps.inputs import check_clip, check_file_target
 from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.summary import summary
 from osor_video.config import Config
-from osor_video.masks.seed import Seed
+from osor_video.masks.marks import Marks
 
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
@@ -25,11 +26,12 @@ class Job:
     """What to remove from which clip, and how."""
 
     source: Path
-    seed: Seed
+    marks: Marks
     output: Path
     config: Config
     threads: int | None
     quiet: bool
+    contact_sheet: Path | None = None
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet."""
@@ -39,13 +41,15 @@ class Job:
 
 def remove_clip(job: Job, masks_out: Path | None, report_path: Path | None) -> None:
     """Write the whole clip, and the masks and the report where asked for."""
-    check_clip(job.source, job.seed, job.output, job.config)
+    check_clip(job.source, job.marks, job.output, job.config)
     remover = build_remover(job)
-    masks = MaskFiles(masks_out) if masks_out else None
+    masks = MaskFiles(masks_out) if masks_out or job.contact_sheet else None
     with shown_progress(job.quiet) as progress:
-        report = remover.remove(job.source, job.seed, job.output, progress, masks)
+        report = remover.remove(job.source, job.marks, job.output, progress, masks)
     if masks:
         masks.write()
+    if masks and job.contact_sheet:
+        write_contact_sheet(job.contact_sheet, job.source, masks, report.mask_scores)
     if report_path:
         report_path.parent.mkdir(parents=True, exist_ok=True)
         report.write(report_path)
@@ -55,24 +59,28 @@ def remove_clip(job: Job, masks_out: Path | None, report_path: Path | None) -> N
 def preview_frame(job: Job, frame: int) -> None:
     """Write one frame beside its finished self as PNG."""
     check_file_target(job.output, "-o with --preview", (".png",))
-    check_clip(job.source, job.seed, None, job.config)
+    check_clip(job.source, job.marks, None, job.config)
     with shown_progress(job.quiet) as progress:
-        before, after = build_remover(job).preview(job.source, job.seed, frame, progress)
+        before, after = build_remover(job).preview(job.source, job.marks, frame, progress)
     write_png(job.output, side_by_side(before, after))
     job.tell(f"frame {frame}, before and after: {job.output}")
 
 
 def write_masks(job: Job) -> None:
     """Write the object's mask in every frame into the folder ``job.output``."""
-    check_clip(job.source, job.seed, None, job.config)
+    check_clip(job.source, job.marks, None, job.config)
     files, scores = MaskFiles(job.output), []
     with shown_progress(job.quiet) as progress:
-        for index, (mask, score) in enumerate(build_remover(job).masks(job.source, job.seed, progress)):
+        for index, (mask, score) in enumerate(build_remover(job).masks(job.source, job.marks, progress)):
             files(index, mask)
             scores.append(score)
     count = files.write()
+    if job.contact_sheet:
+        write_contact_sheet(job.contact_sheet, job.source, files, scores)
     mean, least = sum(scores) / count, min(scores)
     job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
+    for line in doubts(scores):
+        job.tell(line)
 
 
 def build_remover(job: Job) -> VideoRemover:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from osor_video.apps.doubts import doubts
 from osor_video.report import RunReport
 
 SHOWN_FRAMES = 12
@@ -27,10 +28,9 @@ def summary(report: RunReport) -> str:
         ),
         ("mask", _mask_line(report)),
     ]
+    lines += [("", line) for line in doubts(report.mask_scores)]
     if report.cuts:
-        lines.append(
-            ("cuts", f"new shots at frames {_listed(report.cuts)}; nothing is removed after the first cut")
-        )
+        lines.append(("cuts", _cuts_line(report)))
     if report.peak_memory_mb is not None:
         lines.append(("memory", f"{report.peak_memory_mb:.0f} MiB at most"))
     lines += [("note", note) for note in report.notes]
@@ -41,9 +41,20 @@ def summary(report: RunReport) -> str:
 def _mask_line(report: RunReport) -> str:
     scores = report.mask_scores
     line = f"score {sum(scores) / len(scores):.2f} on average, {min(scores):.2f} at least"
-    doubtful = report.doubtful()
+    doubtful = len(report.doubtful())
     if doubtful:
-        line += f"; check frames {_listed(doubtful)} (--masks-out DIR shows the masks)"
+        line += f"; {doubtful} of {len(scores)} frames in doubt (--contact-sheet FILE.png shows the worst)"
+    return line
+
+
+def _cuts_line(report: RunReport) -> str:
+    line = f"new shots at frames {_listed(report.cuts)}"
+    if report.untouched:
+        frame = report.untouched[0]
+        line += (
+            f"; nothing is touched in the shots that begin at {_listed(report.untouched)} "
+            f"(a mask in such a shot goes on there: --mask {frame}=FILE.png)"
+        )
     return line
 
 

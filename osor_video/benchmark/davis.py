@@ -26,6 +26,7 @@ from osor_video.masks.build import build_tracker
 from osor_video.masks.features import RecognitionFeatures
 from osor_video.parallel import shared_cores
 from osor_video.report import Progress, Stopwatch, silent
+from osor_video.shapes import overlap
 from osor_video.tensors import Mask, Picture
 
 OBJECT = 127
@@ -132,12 +133,6 @@ def track(
             scores.append(found.score)
             progress(sequence.name, len(overlaps), len(sequence.masks))
     return Tracked(sequence.name, tuple(overlaps), tuple(scores), time.perf_counter() - begin)
-
-
-def overlap(found: Mask, true: Mask) -> float:
-    """J: intersection over union of two masks [H, W]; 1 where both are empty."""
-    union = np.logical_or(found, true).sum()
-    return float(np.logical_and(found, true).sum() / union) if union else 1.0
 
 
 def _pictures(sequence: Sequence) -> Iterator[Picture]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-
 from osor_video.config import MaskConfig
 from osor_video.flow.estimate import FlowPair
 from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.sam import open_sam2, sam_cut_out
 from osor_video.masks.sam_track import Sam2Tracker
-from osor_video.masks.snap import cut_out
+from osor_video.masks.seed import BoxSeed, Seed
 from osor_video.masks.track import MaskTracker, TrackedFrame
 from osor_video.tensors import Mask, Picture
 
@@ -48,15 +46,11 @@ def check_sam2(config: MaskConfig) -> None:
         open_sam2(config.sam2_model)
 
 
-def outline(picture: Picture, region: Mask, config: MaskConfig) -> Mask:
-    """The object inside a ``region`` [H, W] that was drawn around it on ``picture`` [H, W, 3].
+def object_of(seed: Seed, picture: Picture, config: MaskConfig) -> Mask:
+    """What ``seed`` marks on ``picture`` [H, W, 3] -> bool [H, W]; MaskError where nothing is found.
 
     SAM2 is prompted by boxes; any other region says more than its box, and GrabCut, which heeds it, draws the outline.
-    MaskError where SAM2 finds nothing.
     """
-    ys, xs = np.nonzero(region)
-    width, height = int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
-    if draws_with_sam2(config) and region.sum() == width * height:
-        box = int(xs.min()), int(ys.min()), width, height
-        return sam_cut_out(picture, open_sam2(config.sam2_model), box_xywh=box)
-    return cut_out(picture, region)
+    if isinstance(seed, BoxSeed) and draws_with_sam2(config):
+        return sam_cut_out(picture, open_sam2(config.sam2_model), box_xywh=seed.xywh)
+    return seed.object_in(picture)

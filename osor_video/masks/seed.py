@@ -1,72 +1,82 @@
-"""The object in the first frame, as the user gives it: a PNG, a box or a polygon."""
+"""The object in one frame, as the user gives it: a picture, a box, a polygon or points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from osor_video.errors import MaskError
-from osor_video.tensors import Mask
+from osor_video.masks.painted import AS_PAINTED, MaskReading, check_mask, load_mask
+from osor_video.masks.points import check_points, discs, object_at
+from osor_video.masks.snap import cut_out
+from osor_video.tensors import Mask, Picture
 
 
 class Seed(Protocol):
-    """What the user marked in the first frame, whichever way.
-
-    ``exact`` says whether the mask is the object itself or a region drawn around it.
-    """
-
-    exact: ClassVar[bool]
+    """What the user marked in one frame, whichever way."""
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
-        """The mask for a shown frame of ``size_hw``; MaskError where it does not fit."""
+        """What is marked on a shown frame of ``size_hw``, as it was drawn; MaskError where it does not fit."""
+
+    def object_in(self, picture: Picture) -> Mask:
+        """The object's own mask [H, W] in that frame, uint8 [H, W, 3] as shown."""
 
 
 @dataclass(frozen=True)
 class PictureSeed:
-    """A mask picture: white = remove."""
+    """A mask picture: white = remove, or labels."""
 
-    exact: ClassVar[bool] = True
     path: Path
+    reading: MaskReading = AS_PAINTED
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
         """See ``load_mask``."""
-        return load_mask(self.path, size_hw)
+        return load_mask(self.path, size_hw, self.reading)
+
+    def object_in(self, picture: Picture) -> Mask:
+        """The mask as it was painted."""
+        return self.mask(_size(picture))
 
 
 @dataclass(frozen=True)
 class BoxSeed:
     """A rectangle x, y, width, height in pixels."""
 
-    exact: ClassVar[bool] = False
     xywh: tuple[int, int, int, int]
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
         """See ``box_mask``."""
         return box_mask(self.xywh, size_hw)
 
+    def object_in(self, picture: Picture) -> Mask:
+        """See ``cut_out``."""
+        return cut_out(picture, self.mask(_size(picture)))
+
 
 @dataclass(frozen=True)
 class PolygonSeed:
     """Corners (x, y) in pixels."""
 
-    exact: ClassVar[bool] = False
     corners_xy: tuple[tuple[int, int], ...]
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
         """See ``polygon_mask``."""
         return polygon_mask(self.corners_xy, size_hw)
 
+    def object_in(self, picture: Picture) -> Mask:
+        """See ``cut_out``."""
+        return cut_out(picture, self.mask(_size(picture)))
+
 
 @dataclass(frozen=True)
 class ArraySeed:
     """A mask already in memory: bool [H, W] of the shown frame's size."""
 
-    exact: ClassVar[bool] = True
     array: Mask
 
     def mask(self, size_hw: tuple[int, int]) -> Mask:
@@ -75,41 +85,47 @@ class ArraySeed:
             raise MaskError(f"The mask array is {self.array.shape}, the clip is {size_hw} (height, width).")
         return check_mask(self.array.astype(bool), "the array")
 
-
-MAX_COVERAGE = 0.95
-"""A mask over more of the frame than this leaves nothing to fill from."""
-
-
-def load_mask(path: Path, size_hw: tuple[int, int]) -> Mask:
-    """Read a mask picture, white (or opaque, where it has alpha) = remove -> bool ``size_hw``.
-
-    Raises MaskError for a missing or unreadable file, another size, an empty mask and a mask that covers everything.
-    """
-    if not path.is_file():
-        raise MaskError(
-            f"Mask {path} does not exist. Give a PNG of the first frame with the object painted white."
-        )
-    stored = (
-        cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    )
-    if stored is None:
-        raise MaskError(
-            f"Mask {path} is not a readable picture. Save it as PNG, object white, the rest black."
-        )
-    if stored.shape[:2] != size_hw:
-        raise MaskError(
-            f"Mask {path} is {stored.shape[1]}x{stored.shape[0]}, the clip is {size_hw[1]}x{size_hw[0]}. "
-            "Draw the mask on a frame of the clip at its own size."
-        )
-    return check_mask(_binarise(stored), str(path))
+    def object_in(self, picture: Picture) -> Mask:
+        """The array."""
+        return self.mask(_size(picture))
 
 
-def _binarise(stored: np.ndarray) -> Mask:
-    """Grey, RGB or RGBA picture of any depth -> bool: above half of its range; alpha counts where it says anything."""
-    half = np.iinfo(stored.dtype).max / 2
-    if stored.ndim == 3 and stored.shape[2] == 4 and stored[..., 3].min() <= half:
-        return np.asarray(stored[..., 3] > half)
-    return np.asarray(stored > half) if stored.ndim == 2 else np.asarray(stored[..., :3].max(axis=2) > half)
+@dataclass(frozen=True)
+class PointsSeed:
+    """Points (x, y) in pixels that lie on the object, and points that do not."""
+
+    points_xy: tuple[tuple[int, int], ...]
+    not_points_xy: tuple[tuple[int, int], ...] = ()
+
+    def mask(self, size_hw: tuple[int, int]) -> Mask:
+        """The points on the object as small discs; MaskError for a point outside the frame."""
+        check_points((*self.points_xy, *self.not_points_xy), size_hw)
+        return check_mask(discs(self.points_xy, size_hw), "the points")
+
+    def object_in(self, picture: Picture) -> Mask:
+        """See ``object_at``."""
+        self.mask(_size(picture))
+        return check_mask(object_at(picture, self.points_xy, self.not_points_xy), "the points")
+
+
+@dataclass(frozen=True)
+class UnionSeed:
+    """Several things marked in one frame, to be removed together."""
+
+    parts: tuple[Seed, ...]
+
+    def mask(self, size_hw: tuple[int, int]) -> Mask:
+        """What any part marks; MaskError where one does not fit, or all together cover the frame."""
+        return check_mask(np.logical_or.reduce([part.mask(size_hw) for part in self.parts]), "all parts")
+
+    def object_in(self, picture: Picture) -> Mask:
+        """The objects of all parts."""
+        found = np.logical_or.reduce([part.object_in(picture) for part in self.parts])
+        return check_mask(found, "all parts")
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    return picture.shape[0], picture.shape[1]
 
 
 def box_mask(box_xywh: Sequence[int], size_hw: tuple[int, int]) -> Mask:
@@ -139,16 +155,3 @@ def polygon_mask(points_xy: Sequence[tuple[int, int]], size_hw: tuple[int, int])
             )
     filled = cv2.fillPoly(np.zeros(size_hw, np.uint8), [np.array(points_xy, np.int32)], 1)
     return check_mask(filled > 0, "the polygon")
-
-
-def check_mask(mask: Mask, name: str) -> Mask:
-    """Return ``mask`` unless it is empty or leaves nothing of the frame to fill from (MaskError)."""
-    share = float(mask.mean())
-    if share == 0:
-        raise MaskError(f"The mask of {name} is empty. Paint the object to remove in white.")
-    if share > MAX_COVERAGE:
-        raise MaskError(
-            f"The mask of {name} covers {share:.0%} of the frame, at most {MAX_COVERAGE:.0%} can be filled. "
-            "Paint only the object (is the mask inverted?)."
-        )
-    return mask

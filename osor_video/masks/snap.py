@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture
 
 SURE_OBJECT = 0.6
@@ -51,12 +52,7 @@ def cut_out(picture: Picture, region: Mask) -> Mask:
     What lies outside the region is background; inside, colour and edges decide. Where they find next to nothing the region itself
     is returned.
     """
-    ys, xs = np.nonzero(region)
-    margin_y, margin_x = (max(8, round(SURROUNDINGS * (np.ptp(places) + 1))) for places in (ys, xs))
-    box = np.s_[
-        max(ys.min() - margin_y, 0) : ys.max() + margin_y + 1,
-        max(xs.min() - margin_x, 0) : xs.max() + margin_x + 1,
-    ]
+    box = _surroundings(region)
     trimap = np.where(region[box], cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     if min(np.sum(region[box]), np.sum(~region[box])) < MIN_SEEDS:
         return region
@@ -64,6 +60,35 @@ def cut_out(picture: Picture, region: Mask) -> Mask:
     found = np.zeros_like(region)
     found[box] = trimap == cv2.GC_PR_FGD
     return found if found.sum() >= LEAST_OBJECT * region.sum() else region
+
+
+def cut_out_between(picture: Picture, region: Mask, on: Mask, off: Mask) -> Mask:
+    """The object about a guessed ``region`` [H, W] of ``picture`` [H, W, 3], on both sides of its rim.
+
+    ``on`` is surely object, ``off`` surely not; the rest goes where colour and edges say. Where they find next to nothing the
+    region itself is returned.
+    """
+    box = _surroundings(region | on)
+    trimap = np.where(region[box], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[~dilate(region, max(2, round(MARGIN * region.shape[0])))[box]] = cv2.GC_BGD
+    trimap[on[box]] = cv2.GC_FGD
+    trimap[off[box]] = cv2.GC_BGD
+    if min(np.sum(region[box]), np.sum(~region[box])) < MIN_SEEDS:
+        return region
+    _grab_cut(picture[box], trimap, rounds=5)
+    found = np.zeros_like(region)
+    found[box] = (trimap == cv2.GC_PR_FGD) | (trimap == cv2.GC_FGD)
+    return found if found.sum() >= LEAST_OBJECT * region.sum() else region
+
+
+def _surroundings(region: Mask) -> tuple[slice, slice]:
+    """The bounding box of ``region`` [H, W] with some background about it."""
+    ys, xs = np.nonzero(region)
+    margin_y, margin_x = (max(8, round(SURROUNDINGS * (np.ptp(places) + 1))) for places in (ys, xs))
+    return np.s_[
+        max(ys.min() - margin_y, 0) : ys.max() + margin_y + 1,
+        max(xs.min() - margin_x, 0) : xs.max() + margin_x + 1,
+    ]
 
 
 def _grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> None:

@@ -170,6 +170,12 @@ def main_parts(mask: Mask) -> Mask:
     return np.asarray(kept[labels])
 
 
-def hole(mask: Mask, grow: float) -> Mask:
-    """``mask`` [H, W] grown by ``grow`` times the height: soft edges and motion blur belong to the object too."""
+def hole(mask: Mask, grow: float, smooth: float = 0.0) -> Mask:
+    """``mask`` [H, W] grown by ``grow`` times the height: soft edges and motion blur belong to the object too.
+
+    With ``smooth``, a share of the height likewise, bays of its rim narrower than that are filled first.
+    """
+    if smooth and mask.any():
+        blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), smooth * mask.shape[0])
+        mask = mask | (blurred > 0.5)
     return dilate(mask, max(1, round(grow * mask.shape[0])))

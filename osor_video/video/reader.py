@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from osor_video.errors import VideoError
 from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
-from osor_video.video.planes import PlanarFrame, planes_to_rgb
+from osor_video.video.planes import PlanarFrame, Planes, planes_to_rgb
 from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
 
 
@@ -92,6 +93,49 @@ def read_planes(source: SourceInfo) -> Generator[PlanarFrame, None, None]:
         for index, frame in enumerate(frames):
             planes = frame_planes(frame, source.color)
             yield PlanarFrame(index, source.pts[index], planes, int(frame.duration or 0))
+
+
+def read_span(source: SourceInfo, start: int, stop: int) -> list[RgbFrame]:
+    """Frames ``start`` to ``stop`` (not included), by PyAV: decoding begins at the last sync sample before them.
+
+    Where the container does not lead there it begins at the first frame; the frames are the same.
+    Raises VideoError where they cannot be decoded.
+    """
+    frames = _span_from_sync(source, start, stop)
+    if frames is None:
+        with closing(read_planes(source)) as planes:
+            frames = {frame.index: frame.planes for frame in islice(planes, start, stop)}
+    return [
+        RgbFrame(index, source.pts[index], planes_to_rgb(frames[index], source.color))
+        for index in range(start, stop)
+    ]
+
+
+def _span_from_sync(source: SourceInfo, start: int, stop: int) -> dict[int, Planes] | None:
+    """The planes of these frames by index; None where seeking does not give each of them."""
+    places = {pts: index for index, pts in enumerate(source.pts[:stop]) if index >= start}
+    found: dict[int, Planes] = {}
+    with opened(source.path) as container:
+        stream = video_stream(container, source.path)
+        stream.thread_type = "AUTO"
+        first_pts = None
+        try:
+            container.seek(source.pts[start], stream=stream, backward=True)
+            for packet in container.demux(stream):
+                if first_pts is None:
+                    first_pts = packet.pts
+                    # Frames shown before the sync sample may refer to what was not decoded; those after it do not.
+                    if first_pts is None or not packet.is_keyframe or first_pts > source.pts[start]:
+                        return None
+                for frame in packet.decode():
+                    if frame.pts in places and not frame.is_corrupt:
+                        _check_frame(source, places[frame.pts], frame)
+                        found[places[frame.pts]] = frame_planes(frame, source.color)
+                if len(found) == len(places):
+                    return found
+        except av.error.FFmpegError:
+            return None  # whoever reads from the start meets the damage and names it
+    return None
 
 
 def _rgb_by_pyav(source: SourceInfo) -> Generator[RgbFrame, None, None]:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from osor_video import __version__
 from osor_video.apps.cli import app
 from osor_video.video.probe import probe
-from tests.apps.clips import FRAMES, SIZE_HW, square_mask
+from tests.apps.clips import FRAMES, SIZE_HW, square_mask, write_clip
 from tests.apps.conftest import Material
 
 
@@ -86,8 +86,20 @@ def test_preview_puts_the_finished_frame_beside_its_source(material: Material, t
 
 def test_masks_alone(material: Material, tmp_path: Path) -> None:
     arguments = ("-o", tmp_path / "m", "--flow", "dis", "--set", f"removal.model={material.model}")
-    result = run("masks", material.clip, "--polygon", "16,36,39,36,39,59,16,59", *arguments)
+    sheet = tmp_path / "sheet.png"
+    result = run(
+        *(
+            "masks",
+            material.clip,
+            "--polygon",
+            "16,36,39,36,39,59,16,59",
+            *arguments,
+            "--contact-sheet",
+            sheet,
+        )
+    )
     assert result.exit_code == 0, result.output
+    assert read_picture(sheet).shape == (2 * 240 + 4, 4 * 320 + 3 * 4, 3)
     assert len(list((tmp_path / "m").iterdir())) == FRAMES
     assert f"{FRAMES} masks" in result.stdout
 
@@ -141,6 +153,30 @@ REFUSED = {
     "box no numbers": (["CLIP", "--box", "1,2,x,4", "-o", "o.mp4"], "--box is '1,2,x,4', expected four"),
     "polygon odd": (["CLIP", "--polygon", "1,2,3", "-o", "o.mp4"], "--polygon is '1,2,3', expected whole"),
     "polygon of two": (["CLIP", "--polygon", "1,2,3,4", "-o", "o.mp4"], "at least 3 corners"),
+    "mask video of another length": (
+        ["CLIP", "--mask", "two.mkv", "-o", "o.mp4"],
+        "has 2 frames, the clip has 6",
+    ),
+    "mask at no frame": (["CLIP", "--mask", "-1=FIRST", "-o", "o.mp4"], "expected FRAME=PICTURE"),
+    "mask beyond the clip": (["CLIP", "--mask", "9=small.png", "-o", "o.mp4"], "given for frame 9, but"),
+    "labels no numbers": (
+        ["CLIP", "--mask", "FIRST", "--labels", "a", "-o", "o.mp4"],
+        "--labels is 'a', expected",
+    ),
+    "labels without a mask": (
+        ["CLIP", "--box", "1,2,3,4", "--labels", "1", "-o", "o.mp4"],
+        "there is no --mask",
+    ),
+    "fit without a mask": (["CLIP", "--box", "1,2,3,4", "--fit-mask", "-o", "o.mp4"], "--fit-mask says how"),
+    "fit of another aspect": (
+        ["CLIP", "--mask", "small.png", "--fit-mask", "-o", "o.mp4"],
+        "same aspect within 2%",
+    ),
+    "points odd": (["CLIP", "--points", "1,2,3", "-o", "o.mp4"], "--points is '1,2,3', expected whole"),
+    "point outside": (["CLIP", "--points", "200,2", "-o", "o.mp4"], "Point 200,2 lies outside the 128x96"),
+    "not-points alone": (["CLIP", "--not-points", "1,2", "-o", "o.mp4"], "is given without --points"),
+    "points and box": (["CLIP", "--points", "1,2", "--box", "1,2,3,4", "-o", "o.mp4"], "--box and --points"),
+    "sheet suffix": (["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--contact-sheet", "s.txt"], "ends in .png"),
     "no seed": (["CLIP", "-o", "o.mp4"], "is not marked"),
     "two seeds": (["CLIP", "--mask", "FIRST", "--box", "1,2,3,4", "-o", "o.mp4"], "--mask and --box"),
     "output is input": (["CLIP", "--mask", "FIRST", "-o", "CLIP"], "is the source itself"),
@@ -177,6 +213,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     write_mask(Path("small.png"), np.ones((10, 20)))
     write_mask(Path("empty.png"), np.zeros(SIZE_HW))
     write_mask(Path("full.png"), np.ones(SIZE_HW))
+    write_clip(Path("two.mkv"), [np.zeros((*SIZE_HW, 3), np.uint8)] * 2)
     before = {path: path.read_bytes() for path in (*tmp_path.rglob("*.*"), material.clip)}
     named = {"CLIP": str(material.clip), "FIRST": str(material.first)}
     result = run("remove", *(named.get(part, part) for part in arguments))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from osor_video.apps.doubts import doubts, sparkline, worst_frames
 from osor_video.apps.progress import ProgressBar, shown_progress
 from osor_video.apps.summary import summary
-from osor_video.report import RunReport, silent
+from osor_video.report import Doubt, RunReport, doubtful_runs, silent
 
 REPORT = RunReport(
     source="in.mp4",
@@ -43,15 +45,48 @@ def test_doubtful_masks_cuts_and_notes_are_named() -> None:
     scores = [1.0, 1.0, *[0.2] * 18]
     text = summary(
         replace(
-            REPORT, mask_scores=scores, cuts=[7], notes=["a note"], flow="DIS (OpenCV)", peak_memory_mb=None
+            REPORT,
+            mask_scores=scores,
+            cuts=[7],
+            untouched=[7],
+            notes=["a note"],
+            flow="DIS (OpenCV)",
+            peak_memory_mb=None,
         )
     )
-    assert "check frames 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 6 more" in text
+    assert "18 of 20 frames in doubt" in text
+    assert "frames 2 to 19: 0.20 at frame 2; if it is wrong there, add --mask 2=FILE.png" in text
     assert "0.20 at least" in text
-    assert "frames 7; nothing" in text
+    assert "new shots at frames 7; nothing is touched in the shots that begin at 7 " in text
+    assert "--mask 7=FILE.png" in text
     assert "note     a note" in text
     assert "--flow-weights FILE" in text
     assert "memory" not in text
+
+
+def test_a_plot_shows_the_worst_of_each_column() -> None:
+    assert sparkline([1, 1, 0, 0.5], 4, "abcd") == "ddac"
+    assert sparkline([1, 0.1, 1, 1], 2, "abcd") == "ad"
+    assert sparkline([0.5], 9, "ab") == "b"
+
+
+def test_doubts_are_runs_with_their_worst_frame() -> None:
+    scores = [1, 0.5, 0.9, 0.3, 1, 1, 1, 1, 0.1, 1]
+    assert doubtful_runs(scores) == [Doubt(1, 3, 3), Doubt(8, 8, 8)]
+    lines = doubts(scores)
+    assert lines[1:] == [
+        "frames 1 to 3: 0.30 at frame 3; if it is wrong there, add --mask 3=FILE.png",
+        "frame 8: 0.10 at frame 8; if it is wrong there, add --mask 8=FILE.png",
+    ]
+    assert doubts([1.0, 0.7]) == []
+    assert doubts([0.0, *[1.0] * 9] * 8)[-1] == "and 2 more places (--report lists them)"
+    assert worst_frames(scores, 3) == [1, 3, 8]
+    assert worst_frames([1.0, 0.7, 0.8], 2) == [1, 2]
+
+
+def test_the_report_keeps_the_runs() -> None:
+    values = json.loads(replace(REPORT, mask_scores=[0.2, 1.0]).to_json())
+    assert values["doubtful_runs"] == [{"first": 0, "last": 0, "worst": 0}]
 
 
 def test_progress_is_silent_where_there_is_no_terminal() -> None:

@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from osor_video.apps.cli import app
-from osor_video.benchmark.davis import Tracked, open_sequences, overlap
+from osor_video.benchmark.davis import Tracked, open_sequences
 from osor_video.errors import ConfigError
+from osor_video.shapes import overlap
 from tests.world import World
 
 FRAMES = 7

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from osor_video.config import MaskConfig
 from osor_video.errors import ConfigError, MaskError, WeightsError
 from osor_video.flow.estimate import FlowPair
-from osor_video.masks.build import build_tracker, check_sam2, draws_with_sam2, outline
+from osor_video.masks.build import build_tracker, check_sam2, draws_with_sam2, object_of
 from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.sam import Sam2, open_sam2, sam_cut_out
 from osor_video.masks.sam_track import Sam2Tracker
-from osor_video.masks.snap import cut_out
+from osor_video.masks.seed import BoxSeed, PolygonSeed
 from osor_video.masks.track import MaskTracker, TrackedFrame
 from osor_video.tensors import Mask, Picture
 from tests.tiny_sam import tiny_sam2
@@ -168,9 +168,8 @@ def test_a_box_and_points_are_heard(sam2: Sam2, frames: list[Picture]) -> None:
 def test_a_box_is_outlined_by_whom_the_configuration_names(
     folder: Path, tmp_path: Path, frames: list[Picture], sam2: Sam2
 ) -> None:
-    box, corner = np.zeros((96, 144), dtype=bool), np.zeros((96, 144), dtype=bool)
-    box[20:60, 20:50] = corner[20:60, 20:50] = True
-    corner[20:30, 20:30] = False
+    box = BoxSeed((20, 20, 30, 40))
+    corner = PolygonSeed(((20, 20), (50, 25), (45, 60)))
     grabcut = MaskConfig(seed="grabcut", tracker="sam2", sam2_model=str(folder))
     both = MaskConfig(tracker="sam2", sam2_model=str(folder))
     assert [draws_with_sam2(config) for config in (MaskConfig(), MaskConfig(seed="sam2"), grabcut, both)] == [
@@ -180,13 +179,13 @@ def test_a_box_is_outlined_by_whom_the_configuration_names(
         True,
     ]
     assert np.array_equal(
-        outline(frames[0], box, both), sam_cut_out(frames[0], sam2, box_xywh=(20, 20, 30, 40))
+        object_of(box, frames[0], both), sam_cut_out(frames[0], sam2, box_xywh=(20, 20, 30, 40))
     )
-    assert np.array_equal(outline(frames[0], box, grabcut), cut_out(frames[0], box))
-    assert np.array_equal(outline(frames[0], corner, both), cut_out(frames[0], corner))
+    assert np.array_equal(object_of(box, frames[0], grabcut), box.object_in(frames[0]))
+    assert np.array_equal(object_of(corner, frames[0], both), corner.object_in(frames[0]))
     nothing = both.model_copy(update={"sam2_model": str(tiny_sam2(tmp_path, presence=-4.0))})
     with pytest.raises(MaskError, match=r"finds no object at the box 20,20,30,40\. .*mask\.seed=grabcut"):
-        outline(frames[0], box, nothing)
+        object_of(box, frames[0], nothing)
 
 
 def test_the_tracker_is_whom_the_configuration_names(folder: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from osor_video.errors import MaskError
-from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PolygonSeed, Seed, load_mask
+from osor_video.masks.painted import load_mask
+from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PolygonSeed, Seed
 from osor_video.tensors import Mask
 
 SIZE_HW = (40, 60)

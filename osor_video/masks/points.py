@@ -1,0 +1,103 @@
+"""An object from a few points on it: how far the colour carries from each point, then GrabCut.
+
+Geodesic distances after Bai and Sapiro, "A Geodesic Framework for Fast Interactive Image and Video Segmentation"
+(ICCV 2007): a path costs what the colour changes along it. A pixel goes to the points when it is nearer to them than to
+the points beside the object and to the frame's edge.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
+
+from osor_video.errors import MaskError
+from osor_video.masks.snap import cut_out_between
+from osor_video.shapes import touching
+from osor_video.tensors import FloatMap, Mask, Picture
+
+WORKING_PX = 240
+"""Longer side of the picture on which distances are measured."""
+STEP_COST = 0.6
+"""What a step of a pixel costs where no colour changes, in Lab levels: of two ways through nothing the short one."""
+POINT_RADIUS = 0.008
+"""Radius of a point, as a share of the frame's height: pixels that surely are (or are not) object."""
+SMOOTHING = 5
+"""Median filter over texture before colours are compared, pixels of the working size."""
+
+
+def check_points(points_xy: tuple[tuple[int, int], ...], size_hw: tuple[int, int]) -> None:
+    """MaskError for a point outside a frame of ``size_hw``."""
+    for x, y in points_xy:
+        if not (0 <= x < size_hw[1] and 0 <= y < size_hw[0]):
+            raise MaskError(
+                f"Point {x},{y} lies outside the {size_hw[1]}x{size_hw[0]} frame. "
+                f"Give x from 0 to {size_hw[1] - 1} and y from 0 to {size_hw[0] - 1}."
+            )
+
+
+def discs(points_xy: tuple[tuple[int, int], ...], size_hw: tuple[int, int]) -> Mask:
+    """bool ``size_hw``: the points as small discs."""
+    drawn = np.zeros(size_hw, np.uint8)
+    radius_px = max(1, round(POINT_RADIUS * size_hw[0]))
+    for point in points_xy:
+        cv2.circle(drawn, point, radius_px, 1, -1)
+    return drawn > 0
+
+
+def object_at(
+    picture: Picture, points_xy: tuple[tuple[int, int], ...], not_points_xy: tuple[tuple[int, int], ...]
+) -> Mask:
+    """The object [H, W] of ``picture`` [H, W, 3] that ``points_xy`` lie on and ``not_points_xy`` do not."""
+    size_hw = picture.shape[0], picture.shape[1]
+    on, off = discs(points_xy, size_hw), discs(not_points_xy, size_hw)
+    off &= ~on
+    region = _nearer(picture, on, off) | on
+    region = touching(region & ~off, on)
+    found = cut_out_between(picture, region, on, off)
+    return touching(found | on, on) & ~off
+
+
+def _nearer(picture: Picture, on: Mask, off: Mask) -> Mask:
+    """Pixels [H, W] that are nearer to ``on`` than to ``off`` and to the frame's edge."""
+    height, width = on.shape
+    scale = min(1.0, WORKING_PX / max(height, width))
+    size_hw = max(8, round(height * scale)), max(8, round(width * scale))
+    small = cv2.medianBlur(cv2.resize(picture, size_hw[::-1], interpolation=cv2.INTER_AREA), SMOOTHING)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
+    inside, outside = (_shrunk(mask, size_hw) for mask in (on, off))
+    edge = np.ones(size_hw, dtype=bool)
+    edge[1:-1, 1:-1] = False
+    outside = (outside | edge) & ~inside
+    graph = _graph(lab)
+    near, far = (
+        dijkstra(graph, directed=False, indices=np.flatnonzero(mask), min_only=True)
+        for mask in (inside, outside)
+    )
+    label = (near < far).reshape(size_hw).astype(np.uint8)
+    return np.asarray(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _shrunk(mask: Mask, size_hw: tuple[int, int]) -> Mask:
+    ys, xs = np.nonzero(mask)
+    small = np.zeros(size_hw, dtype=bool)
+    small[ys * size_hw[0] // mask.shape[0], xs * size_hw[1] // mask.shape[1]] = True
+    return small
+
+
+def _graph(lab: FloatMap) -> coo_matrix:
+    """Neighbouring pixels of ``lab`` [h, w, 3], eight ways, joined by the change of colour between them."""
+    height, width = lab.shape[:2]
+    numbers: npt.NDArray[np.int64] = np.arange(height * width).reshape(height, width)
+    starts, ends, costs = [], [], []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = np.s_[: height - down, max(0, -right) : width - max(0, right)]
+        there = np.s_[down:, max(0, right) : width + min(0, right)]
+        change = np.linalg.norm(lab[here] - lab[there], axis=-1)
+        starts.append(numbers[here].ravel())
+        ends.append(numbers[there].ravel())
+        costs.append((change + STEP_COST * np.hypot(down, right)).ravel())
+    joined = np.concatenate(costs), (np.concatenate(starts), np.concatenate(ends))
+    return coo_matrix(joined, shape=(height * width,) * 2).tocsr()
