@@ -45,9 +45,8 @@ class Sam2:
         self._model = model.eval().requires_grad_(False).to(device)
         self._processor = processor
         self._device = device
-        self._quality = torch.zeros(1)
-        # The video classes keep the decoder's predicted IoU to themselves.
-        self._model.mask_decoder.register_forward_hook(self._note_quality)
+        # The video classes keep the decoder's predicted overlap to themselves, and older ones the occlusion score.
+        self._model.mask_decoder.register_forward_hook(self._note_opinions)
 
     @property
     def memory_frames(self) -> int:
@@ -82,13 +81,13 @@ class Sam2:
         logits = self._processor.post_process_masks([seen.pred_masks], [picture.shape[:2]], binarize=False)[0]
         return Sighting(
             logits[0, 0].float().cpu().numpy(),
-            float(seen.object_score_logits.sigmoid()),
+            float(self._presence.sigmoid()),
             float(self._quality.max().clamp(0, 1)),
         )
 
-    def _note_quality(self, _decoder: Any, _given: Any, made: tuple[Tensor, ...]) -> None:
+    def _note_opinions(self, _decoder: Any, _given: Any, made: tuple[Tensor, ...]) -> None:
         # Of several candidates the model takes the one with the highest prediction, and so do we.
-        self._quality = made[1]
+        _, self._quality, _, self._presence = made
 
 
 def sam_cut_out(
