@@ -17,8 +17,8 @@ from osor_video.analysis import FrameNotes, analyse
 from osor_video.config import Config, DecodeConfig, EncodeConfig, RemovalConfig
 from osor_video.errors import MaskError, VideoError
 from osor_video.flow.estimate import DisFlow
-from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.drift import SURE
+from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.held import KeyedFrames, pack_mask
 from osor_video.masks.seed import ArraySeed
 from osor_video.masks.track import MaskTracker

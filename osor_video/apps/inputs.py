@@ -68,15 +68,15 @@ class SeedOptions:
             "points": self.points is not None,
         }
         given = [f"--{name}" for name, there in forms.items() if there]
+        if self.not_points is not None and self.points is None:
+            raise ConfigError(
+                f"--not-points {self.not_points} is given without --points. Give points on the object with --points x,y."
+            )
         if not given and not typed:
             raise ConfigError(f"What is to be removed is not marked. Give one of {SEED_FORMS}.")
         if len(given) > 1:
             raise ConfigError(
                 f"{' and '.join(given)} are given together for the first frame, expected one of {SEED_FORMS}."
-            )
-        if self.not_points is not None and self.points is None:
-            raise ConfigError(
-                f"--not-points {self.not_points} is given without --points. Give points on the object with --points x,y."
             )
         if (self.labels is not None or self.fit) and not typed:
             named = "--labels" if self.labels is not None else "--fit-mask"
