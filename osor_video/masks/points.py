@@ -1,8 +1,10 @@
-"""An object from a few points on it: how far the colour carries from each point, then GrabCut.
+"""An object from a few points on it: how far the colour carries from each point gives a box, then GrabCut.
 
 Geodesic distances after Bai and Sapiro, "A Geodesic Framework for Fast Interactive Image and Video Segmentation"
-(ICCV 2007): a path costs what the colour changes along it. A pixel goes to the points when it is nearer to them than to
-the points beside the object and to the frame's edge.
+(ICCV 2007): a path costs what the colour changes along it. What is nearer to a point beside the object is not the object's.
+Measured on the first frames of ``clips/`` with one, three and five points: J .54 to .64 for people in many colours, .97 for
+the one coat of the tests' world. Distances alone give .3, .6 with the best threshold known: colour does not tell legs from a
+wall.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from osor_video.errors import MaskError
-from osor_video.masks.snap import cut_out_between
+from osor_video.masks.snap import cut_out
 from osor_video.shapes import touching
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -24,6 +26,10 @@ STEP_COST = 0.6
 """What a step of a pixel costs where no colour changes, in Lab levels: of two ways through nothing the short one."""
 POINT_RADIUS = 0.008
 """Radius of a point, as a share of the frame's height: pixels that surely are (or are not) object."""
+REACH, LEAST_REACH = 60.0, 30.0
+"""Distance up to which the colour carries from a single point; from each of many points it need not go so far."""
+MARGIN, LEAST_SIDE = 0.15, 0.35
+"""Widening of the box around what was reached, as a share of its sides, the shorter counted as this share of the longer."""
 SMOOTHING = 5
 """Median filter over texture before colours are compared, pixels of the working size."""
 
@@ -54,30 +60,37 @@ def object_at(
     size_hw = picture.shape[0], picture.shape[1]
     on, off = discs(points_xy, size_hw), discs(not_points_xy, size_hw)
     off &= ~on
-    region = _nearer(picture, on, off) | on
-    region = touching(region & ~off, on)
-    found = cut_out_between(picture, region, on, off)
-    return touching(found | on, on) & ~off
+    near = _distance(picture, on)
+    closer = near < _distance(picture, off) if off.any() else np.ones_like(on)
+    reached = (near < max(REACH / np.sqrt(len(points_xy)), LEAST_REACH)) & closer
+    region = _box_around(reached | on) & closer & ~off | on
+    return touching(cut_out(picture, region, on, off), on)
 
 
-def _nearer(picture: Picture, on: Mask, off: Mask) -> Mask:
-    """Pixels [H, W] that are nearer to ``on`` than to ``off`` and to the frame's edge."""
-    height, width = on.shape
+def _box_around(reached: Mask) -> Mask:
+    """The bounding box of ``reached`` [H, W], widened: of what lies outside it the colours of the background are learnt."""
+    ys, xs = np.nonzero(reached)
+    widened = max(np.ptp(ys) + 1, np.ptp(xs) + 1) * LEAST_SIDE
+    margin_y, margin_x = (round(MARGIN * max(np.ptp(places) + 1, widened)) + 1 for places in (ys, xs))
+    box = np.zeros_like(reached)
+    box[
+        max(ys.min() - margin_y, 0) : ys.max() + margin_y + 1,
+        max(xs.min() - margin_x, 0) : xs.max() + margin_x + 1,
+    ] = True
+    return box
+
+
+def _distance(picture: Picture, seeds: Mask) -> FloatMap:
+    """Distance [H, W] of each pixel from ``seeds`` along the way on which colour changes least, in Lab levels."""
+    height, width = seeds.shape
     scale = min(1.0, WORKING_PX / max(height, width))
     size_hw = max(8, round(height * scale)), max(8, round(width * scale))
     small = cv2.medianBlur(cv2.resize(picture, size_hw[::-1], interpolation=cv2.INTER_AREA), SMOOTHING)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
-    inside, outside = (_shrunk(mask, size_hw) for mask in (on, off))
-    edge = np.ones(size_hw, dtype=bool)
-    edge[1:-1, 1:-1] = False
-    outside = (outside | edge) & ~inside
-    graph = _graph(lab)
-    near, far = (
-        dijkstra(graph, directed=False, indices=np.flatnonzero(mask), min_only=True)
-        for mask in (inside, outside)
-    )
-    label = (near < far).reshape(size_hw).astype(np.uint8)
-    return np.asarray(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+    starts = np.flatnonzero(_shrunk(seeds, size_hw))
+    found = dijkstra(_graph(lab), directed=False, indices=starts, min_only=True)
+    grid = found.reshape(size_hw).astype(np.float32)
+    return np.asarray(cv2.resize(grid, (width, height)), np.float32)
 
 
 def _shrunk(mask: Mask, size_hw: tuple[int, int]) -> Mask:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture
 
 SURE_OBJECT = 0.6
@@ -46,35 +45,20 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     return mask
 
 
-def cut_out(picture: Picture, region: Mask) -> Mask:
+def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | None = None) -> Mask:
     """The object inside a ``region`` [H, W] that was drawn around it on ``picture`` [H, W, 3].
 
-    What lies outside the region is background; inside, colour and edges decide. Where they find next to nothing the region itself
-    is returned.
+    What lies outside the region is background, ``off`` too, ``on`` is object; of the rest colour and edges decide. Where they
+    find next to nothing the region itself is returned.
     """
     box = _surroundings(region)
     trimap = np.where(region[box], cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     if min(np.sum(region[box]), np.sum(~region[box])) < MIN_SEEDS:
         return region
-    _grab_cut(picture[box], trimap, rounds=5)
-    found = np.zeros_like(region)
-    found[box] = trimap == cv2.GC_PR_FGD
-    return found if found.sum() >= LEAST_OBJECT * region.sum() else region
-
-
-def cut_out_between(picture: Picture, region: Mask, on: Mask, off: Mask) -> Mask:
-    """The object about a guessed ``region`` [H, W] of ``picture`` [H, W, 3], on both sides of its rim.
-
-    ``on`` is surely object, ``off`` surely not; the rest goes where colour and edges say. Where they find next to nothing the
-    region itself is returned.
-    """
-    box = _surroundings(region | on)
-    trimap = np.where(region[box], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[~dilate(region, max(2, round(MARGIN * region.shape[0])))[box]] = cv2.GC_BGD
-    trimap[on[box]] = cv2.GC_FGD
-    trimap[off[box]] = cv2.GC_BGD
-    if min(np.sum(region[box]), np.sum(~region[box])) < MIN_SEEDS:
-        return region
+    if on is not None:
+        trimap[on[box]] = cv2.GC_FGD
+    if off is not None:
+        trimap[off[box]] = cv2.GC_BGD
     _grab_cut(picture[box], trimap, rounds=5)
     found = np.zeros_like(region)
     found[box] = (trimap == cv2.GC_PR_FGD) | (trimap == cv2.GC_FGD)

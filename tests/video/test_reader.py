@@ -10,8 +10,8 @@ import pytest
 from osor_video.errors import VideoError
 from osor_video.video.planes import ColorSpec
 from osor_video.video.probe import SourceInfo, probe
-from osor_video.video.reader import open_reader, read_planes
-from tests.video.clips import DEEP, FILM, index_planes, make_clip, make_edit_list, read_index
+from osor_video.video.reader import _span_from_sync, open_reader, read_planes, read_span
+from tests.video.clips import DEEP, FILM, index_planes, make_clip, make_edit_list, read_index, truncate
 
 needs_decord = pytest.mark.skipif(find_spec("decord") is None, reason="decord has no wheel here")
 
@@ -150,3 +150,39 @@ def test_readers_free_the_file(tmp_path: Path) -> None:
 
 def _open_files(path: Path) -> int:
     return sum(link.resolve() == path.resolve() for link in Path("/proc/self/fd").iterdir() if link.exists())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mkv", "libx264"),
+        ("a.ts", "libx264"),
+        ("open.mp4", "libx265"),
+        ("open.mkv", "libx265"),
+    ],
+)
+def test_a_span_holds_the_frames_of_a_whole_reading(tmp_path: Path, name: str, codec: str) -> None:
+    source = probe(make_clip(tmp_path / name, frames=30, codec=codec))
+    with open_reader(source, "pyav") as reader:
+        whole = list(reader)
+    for start, stop in ((0, 3), (7, 10), (8, 9), (15, 27), (29, 30), (0, 30)):
+        span = read_span(source, start, stop)
+        assert [frame.index for frame in span] == list(range(start, stop))
+        assert all(
+            a.pts == b.pts and np.array_equal(a.rgb, b.rgb)
+            for a, b in zip(span, whole[start:stop], strict=True)
+        )
+
+
+def test_a_span_is_sought_where_the_container_leads_there(tmp_path: Path) -> None:
+    source = probe(make_clip(tmp_path / "a.mp4", frames=30))
+    assert _span_from_sync(source, 20, 24) is not None
+
+
+def test_a_span_behind_damage_is_refused(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "a.mkv", frames=60)
+    source = probe(whole)
+    spoilt = truncate(whole, tmp_path / "b.mkv", 0.4)
+    with pytest.raises(VideoError, match=r"b\.mkv is damaged at frame \d+ of 60"):
+        read_span(replace(source, path=spoilt), 50, 52)
