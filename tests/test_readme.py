@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import CodeType
 
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from osor_video.apps.cli import app
 from osor_video.config import Config
+from osor_video.training.__main__ import main
 from tests.apps.clips import square_clip
 from tests.tiny import tiny_model
 
@@ -51,8 +54,12 @@ def test_the_first_command_runs_the_program_on_a_clip_of_the_repository() -> Non
 def test_every_option_of_the_readme_exists() -> None:
     known = "".join(
         CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
-        for name in ("remove", "masks", "bench")
+        for name in ("remove", "masks", "bench", "train")
     )
+    for task in ("pack", "export", "validate"):
+        with pytest.raises(SystemExit), redirect_stdout(StringIO()) as help_text:
+            main([task, "--help"])
+        known += help_text.getvalue()
     for option in set(re.findall(r"`(--[a-z][a-z-]+)|[ (|`](--[a-z][a-z-]+) ", TEXT)):
         assert (option[0] or option[1]) in known
 

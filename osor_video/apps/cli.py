@@ -120,9 +120,7 @@ def remove(
     report: Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")] = None,
     contact_sheet: ContactSheet = None,
     preview: Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")] = None,
-    crf: Annotated[
-        int | None, typer.Option("--crf", help="Quality of the encoding; lower is better.")
-    ] = None,
+    crf: Annotated[int | None, typer.Option("--crf", help="Encoding quality; lower is better.")] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")] = False,
     threads: Threads = None,
     quiet: Quiet = False,
