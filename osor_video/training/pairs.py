@@ -71,8 +71,8 @@ def _add_object(clean: FloatMap, cutouts: list[Cutout], random: np.random.Genera
         matte = warp(placed.cutout.matte, placed.matrix, side)
         if (matte > 0.5).sum() >= 64:
             break
-    shot = clean if random.random() < NO_EFFECT_SHARE else _add_effects(clean, placed, random)
-    colour = warp(_relit(placed.cutout.colour, clean, random), placed.matrix, side)
+    shot = clean if random.random() < NO_EFFECT_SHARE else add_effects(clean, placed, random)
+    colour = warp(relit(placed.cutout.colour, clean, random), placed.matrix, side)
     shot = shot * (1 - matte[..., None]) + colour * matte[..., None]
     return np.asarray(shot, np.float32), matte > 0.5
 
@@ -89,14 +89,15 @@ def _place(cutout: Cutout, side_px: int, random: np.random.Generator) -> Placed:
     return Placed(cutout, matrix, foot, height_px, scale * width)
 
 
-def _relit(colour: FloatMap, clean: FloatMap, random: np.random.Generator) -> FloatMap:
+def relit(colour: FloatMap, clean: FloatMap, random: np.random.Generator) -> FloatMap:
     """Bring an object's brightness halfway to the place's, with some freedom left."""
     gain = (0.15 + float(clean.mean())) / (0.15 + float(colour.mean()))
     gain = gain ** float(random.uniform(0.2, 0.8)) * float(random.uniform(0.8, 1.25))
     return np.asarray(np.clip(colour * np.float32(gain), 0, 1), np.float32)
 
 
-def _add_effects(clean: FloatMap, placed: Placed, random: np.random.Generator) -> FloatMap:
+def add_effects(clean: FloatMap, placed: Placed, random: np.random.Generator) -> FloatMap:
+    """``clean`` [S, S, 3] with a shadow, a reflection or both, perhaps dark at the contact."""
     side = clean.shape[0]
     shot = clean
     kind = random.random()
@@ -111,7 +112,11 @@ def _add_effects(clean: FloatMap, placed: Placed, random: np.random.Generator) -
 
 
 def _finish(shot: FloatMap, clean: FloatMap, mask: Mask, random: np.random.Generator) -> Pair:
-    """Add the same grain to both sides and find where the effects can be seen."""
-    seen = cv2.GaussianBlur(np.abs(shot - clean).max(axis=2), (0, 0), 1.0) > VISIBLE
+    """Add the same grain to both sides; effects count where they can be seen."""
     grain = random.normal(0, float(random.uniform(0, 0.012)), clean.shape).astype(np.float32)
-    return Pair(to_uint8(shot + grain), to_uint8(clean + grain), mask, mask | seen)
+    return Pair(to_uint8(shot + grain), to_uint8(clean + grain), mask, mask | visible_difference(shot, clean))
+
+
+def visible_difference(shot: FloatMap, clean: FloatMap) -> Mask:
+    """bool [H, W]: where two pictures in [0, 1] differ to the eye."""
+    return np.asarray(cv2.GaussianBlur(np.abs(shot - clean).max(axis=2), (0, 0), 1.0) > VISIBLE)
