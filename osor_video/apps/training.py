@@ -9,8 +9,18 @@ from osor_video.apps.progress import shown_progress
 from osor_video.errors import ConfigError
 from osor_video.removal.model import quiet_libraries
 from osor_video.training.autoencoder import train_autoencoder
-from osor_video.training.config import AutoencoderConfig, RemoverConfig, load_config, read_kind
+from osor_video.training.config import (
+    AutoencoderConfig,
+    FlowTrainingConfig,
+    Kind,
+    RemoverConfig,
+    load_config,
+    read_kind,
+)
+from osor_video.training.flow import train_flow
 from osor_video.training.remover import train_remover
+
+OBJECTS = "objects to paste, a folder of images/ and labels/"
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,20 @@ def train(config_file: Path, folders: Folders, quiet: bool) -> str:
         if kind == "autoencoder":
             config = load_config(config_file, AutoencoderConfig)
             train_autoencoder(config, folders.photos, folders.out, progress)
+        elif kind == "flow":
+            train_flow(
+                load_config(config_file, FlowTrainingConfig),
+                folders.photos,
+                _needed(folders.cutouts, kind, "--cutouts", OBJECTS),
+                folders.out,
+                progress,
+            )
         else:
             train_remover(
                 load_config(config_file, RemoverConfig),
                 folders.photos,
-                _needed(folders.cutouts, "--cutouts", "objects to paste, a folder of images/ and labels/"),
-                _needed(folders.autoencoder, "--autoencoder", "the run of the autoencoder"),
+                _needed(folders.cutouts, kind, "--cutouts", OBJECTS),
+                _needed(folders.autoencoder, kind, "--autoencoder", "the run of the autoencoder"),
                 folders.out,
                 folders.plates,
                 progress,
@@ -45,7 +63,7 @@ def train(config_file: Path, folders: Folders, quiet: bool) -> str:
     return f"{kind}: checkpoint and log in {folders.out}; the same command goes on from there"
 
 
-def _needed(folder: Path | None, option: str, what: str) -> Path:
+def _needed(folder: Path | None, kind: Kind, option: str, what: str) -> Path:
     if folder is None:
-        raise ConfigError(f"The training of the remover needs {option}: {what}.")
+        raise ConfigError(f"The training of the {kind} needs {option}: {what}.")
     return folder

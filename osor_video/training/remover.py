@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
 from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
 from osor_video.report import Progress, silent
 from osor_video.training.bad_masks import choose_kind, spoil_mask
+from osor_video.training.batches import stream_batches
 from osor_video.training.config import RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
 from osor_video.training.folders import Plates, open_plates, random_plate_crop
@@ -75,11 +75,6 @@ class PairBatches(Dataset[Batch]):
 
 def _pictures(pictures: list[Any]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
-
-
-def _keep_single_threaded(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def measure_latent_scale(autoencoder: PatchAutoencoder, photos: list[Path]) -> float:
@@ -197,7 +192,9 @@ def train_remover(
     )
     run.resume()
     steps = range(run.step, config.loop.steps)
-    batches = _batches(PairBatches(photos, cutouts, config, steps, plates), config)
+    batches: Iterator[Batch] = stream_batches(
+        PairBatches(photos, cutouts, config, steps, plates), config.workers
+    )
 
     def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
@@ -209,15 +206,3 @@ def train_remover(
 
     run.run(step_loss, progress)
     return run.averaged
-
-
-def _batches(dataset: PairBatches, config: RemoverConfig) -> Iterator[Batch]:
-    loader: DataLoader[Batch] = DataLoader(
-        dataset,
-        batch_size=None,
-        num_workers=config.workers,
-        worker_init_fn=_keep_single_threaded,
-        # A forked child waits for ever on OpenCV's thread pool.
-        multiprocessing_context="spawn" if config.workers else None,
-    )
-    return iter(loader)
