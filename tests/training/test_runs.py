@@ -329,8 +329,13 @@ def test_a_configuration_that_trains_nothing_known_is_refused(tmp_path: Path, ph
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_training_configuration_says_what_it_trains(path: Path) -> None:
-    kinds = {"autoencoder": AutoencoderConfig, "remover": RemoverConfig, "flow": FlowTrainingConfig}
-    load_config(path, kinds[read_kind(path)])
+    kind = read_kind(path)
+    if kind == "autoencoder":
+        load_config(path, AutoencoderConfig)
+    elif kind == "flow":
+        load_config(path, FlowTrainingConfig)
+    else:
+        load_config(path, RemoverConfig)
 
 
 def test_the_steps_are_told_as_they_are_taken(photos_folder: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def still_camera(*, velocity: list[float] | None = None) -> Camera:
 
 
 def solid(height: int = 20, width: int = 12) -> Cutout:
-    colour = texture(5, 32, 32)[:height, :width].astype(np.float32) / 255
+    colour = np.asarray(texture(5, 32, 32)[:height, :width] / 255, np.float32)
     return Cutout(0, colour, np.ones((height, width), np.float32))
 
 
@@ -116,7 +116,7 @@ def test_what_is_met_by_another_surface_or_leaves_is_occluded() -> None:
 
 
 def test_the_nearer_actor_hides_the_farther_one() -> None:
-    photo = texture(1, 160, 192).astype(np.float32) / 255
+    photo = np.asarray(texture(1, 160, 192) / 255, np.float32)
     far, near = actor([0] * 5), actor([2, 0, 0, 0, 0])
     scene = Scene(photo, still_camera(), (far, near), (None, None))
     labels = scene.picture(0)[2]

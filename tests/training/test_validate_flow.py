@@ -19,6 +19,7 @@ from osor_video.tensors import Mask, Picture, to_uint8
 from osor_video.training.__main__ import main
 from osor_video.training.flow import first_network
 from osor_video.training.loop import TrainingRun
+from osor_video.training.photos import read_picture
 from osor_video.training.sequences import Sequence
 from osor_video.training.validate_flow import (
     beats_dis,
@@ -46,7 +47,7 @@ class Told:
         return picture.shape[:2]
 
     def match(self, a: Any, b: Any) -> FlowPair:
-        forward = torch.tensor([self.x, self.y]).view(1, 2, 1, 1).expand(1, 2, *a)
+        forward = torch.tensor([float(self.x), float(self.y)]).view(1, 2, 1, 1).expand(1, 2, *a)
         return FlowPair(forward, -forward)
 
 
@@ -58,8 +59,9 @@ def moving_square() -> Sequence:
     square = to_uint8(texture((24, 24), 4))
     for t, top in enumerate((40, 44)):
         shots[t, top : top + 24, 60:84], labels[t, top : top + 24, 60:84] = square, 1
-    background = np.broadcast_to(np.float32([4, 0]), (1, *SIZE_HW, 2))
-    flows = [np.where(labels[t][None, ..., None] > 0, np.float32([0, 4]), background) for t in (0, 1)]
+    right, down = (np.array(vector, np.float32) for vector in ([4, 0], [0, 4]))
+    background = np.broadcast_to(right, (1, *SIZE_HW, 2))
+    flows = [np.where(labels[t][None, ..., None] > 0, down, right) for t in (0, 1)]
     occluded = np.zeros((1, *SIZE_HW), bool)
     occluded[..., -4:] = True
     return Sequence(
@@ -150,6 +152,6 @@ def test_the_command_writes_figures_and_pictures(
     }
     # Fresh weights know nothing.
     assert figures["run"]["epe_px"] > figures["DIS"]["epe_px"]
-    assert cv2.imread(str(out / "flows.png")).shape == (2 * 144, 5 * 256, 3)
+    assert read_picture(out / "flows.png").shape == (2 * 144, 5 * 256, 3)
     assert main([*command, f"--run={tmp_path / 'none'}"]) == 2
     assert main([*command, f"--davis={tmp_path}"]) == 2
