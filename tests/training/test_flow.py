@@ -111,7 +111,6 @@ def equal_states(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first.values(), second.values(), strict=True))
 
 
-@pytest.mark.slow
 def test_a_resumed_flow_run_equals_an_uninterrupted_one(
     photos_folder: Path, cutouts_folder: Path, tmp_path: Path
 ) -> None:
