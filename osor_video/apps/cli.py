@@ -276,7 +276,7 @@ def train(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one part of a compact model, the autoencoder, then the remover; or adapters of SDXL-inpainting."""
+    """Train one part of a compact model, the autoencoder, then the remover; adapters of SDXL; or a flow network."""
     with spoken_errors():
         from osor_video.apps import training  # noqa: PLC0415  (loads torch)
 

@@ -15,11 +15,14 @@ from osor_video.training.autoencoder import train_autoencoder
 from osor_video.training.config import (
     AlphaConfig,
     AutoencoderConfig,
+    FlowTrainingConfig,
+    Kind,
     RemoverConfig,
     SdxlLoraConfig,
     load_config,
     read_kind,
 )
+from osor_video.training.flow import train_flow
 from osor_video.training.pack import cutouts_folder
 from osor_video.training.remover import train_remover
 
@@ -56,11 +59,15 @@ def train(config_file: Path, folders: Folders, weights: Weights, quiet: bool) ->
             train_autoencoder(config, folders.photos, folders.out, progress)
         elif kind == "sdxl_lora":
             _train_lora(config_file, folders, weights, progress)
+        elif kind == "flow":
+            objects = cutouts_folder(folders.photos, folders.cutouts)
+            flow_config = load_config(config_file, FlowTrainingConfig)
+            train_flow(flow_config, folders.photos, objects, folders.out, progress)
         else:
             sources = (
                 folders.photos,
                 cutouts_folder(folders.photos, folders.cutouts),
-                _needed(folders.autoencoder, "--autoencoder", "the run of the autoencoder"),
+                _needed(folders.autoencoder, kind, "--autoencoder", "the run of the autoencoder"),
                 folders.out,
                 folders.plates,
                 progress,
@@ -75,7 +82,8 @@ def train(config_file: Path, folders: Folders, weights: Weights, quiet: bool) ->
 def _train_lora(config_file: Path, folders: Folders, weights: Weights, progress: Progress) -> None:
     from osor_video.training.sdxl import Beginning, train_sdxl_lora  # noqa: PLC0415  (takes seconds to import)
 
-    base = _needed(weights.base, "--base", "an SDXL inpainting base, a folder or a name on the hub")
+    what = "an SDXL inpainting base, a folder or a name on the hub"
+    base = _needed(weights.base, "sdxl_lora", "--base", what)
     train_sdxl_lora(
         load_config(config_file, SdxlLoraConfig),
         Beginning(base, weights.adapter, weights.prompt),
@@ -87,7 +95,7 @@ def _train_lora(config_file: Path, folders: Folders, weights: Weights, progress:
     )
 
 
-def _needed(given: T | None, option: str, what: str) -> T:
+def _needed(given: T | None, kind: Kind, option: str, what: str) -> T:
     if given is None:
-        raise ConfigError(f"The training of the remover needs {option}: {what}.")
+        raise ConfigError(f"The training of the {kind} needs {option}: {what}.")
     return given

@@ -6,6 +6,7 @@ transpose of that of (a, b), so a pair costs half of two calls of torchvision's 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from osor_video.flow.warp import pixel_grid
 from osor_video.tensors import Picture, picture_to_tensor, resize_flow
 
 
@@ -82,10 +84,54 @@ def _flow_tensor(flow: np.ndarray[Any, Any]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _RaftFrame:
+class RaftFrames:
+    """B encoded pictures: features for matching, and what the recurrent updates start from, at an eighth of the size."""
+
     features: Tensor
     hidden: Tensor
     context: Tensor
+
+
+def encode_frames(net: Any, pictures: Tensor) -> RaftFrames:
+    """Encode ``pictures`` [B, 3, H, W] in [0, 1], sides in multiples of 8 and at least 128, with a RAFT of torchvision's."""
+    scaled = pictures * 2 - 1
+    context = net.context_encoder(scaled)
+    hidden_size = net.update_block.hidden_state_size
+    hidden, context = context.split([hidden_size, context.shape[1] - hidden_size], dim=1)
+    return RaftFrames(net.feature_encoder(scaled), hidden.tanh(), context.relu())
+
+
+def match_frames(net: Any, a: RaftFrames, b: RaftFrames, updates: int) -> Iterator[Tensor]:
+    """After each update the flow [2 B, 2, H/8, W/8] so far, in cells: first from a to b, then from b to a.
+
+    Gradients do not pass from one update to the next through the position, as in RAFT.
+    """
+    net.corr_block.corr_pyramid = _pyramid(a.features, b.features, net.corr_block.num_levels)
+    hidden, context = torch.cat([a.hidden, b.hidden]), torch.cat([a.context, b.context])
+    start = pixel_grid((hidden.shape[-2], hidden.shape[-1]), hidden).expand(len(hidden), -1, -1, -1)
+    coords = start
+    for _ in range(updates):
+        correlation = net.corr_block.index_pyramid(centroids_coords=coords)
+        hidden, delta = net.update_block(hidden, context, correlation, coords - start)
+        coords = coords + delta
+        yield coords - start
+        coords = coords.detach()
+
+
+def enlarge_flow(cells: Tensor) -> Tensor:
+    """Flow [B, 2, h, w] in cells -> [B, 2, 8 h, 8 w] in pixels, as RAFT-small does it."""
+    return F.interpolate(cells, scale_factor=8, mode="bilinear", align_corners=True) * 8
+
+
+def _pyramid(a: Tensor, b: Tensor, levels: int) -> list[Tensor]:
+    """The correlation pyramid of (a, b) and (b, a) from one product."""
+    batch, channels, height, width = a.shape
+    volume = a.flatten(2).transpose(1, 2) @ b.flatten(2) / sqrt(channels)
+    both = torch.cat([volume, volume.transpose(1, 2)]).reshape(2 * batch * height * width, 1, height, width)
+    pyramid = [both]
+    for _ in range(levels - 1):
+        pyramid.append(F.avg_pool2d(pyramid[-1], kernel_size=2, stride=2))
+    return pyramid
 
 
 class RaftFlow:
@@ -99,38 +145,14 @@ class RaftFlow:
         self._device = device
 
     @torch.inference_mode()
-    def encode(self, picture: Picture) -> _RaftFrame:
+    def encode(self, picture: Picture) -> RaftFrames:
         """uint8 [H, W, 3] -> features and context at an eighth of the working size."""
         shrunk = _shrink(picture, working_size(picture.shape[:2], self._height_px))
-        tensor = (picture_to_tensor(shrunk) * 2 - 1).to(self._device)
-        context = self._net.context_encoder(tensor)
-        hidden_size = self._net.update_block.hidden_state_size
-        hidden, context = context.split([hidden_size, context.shape[1] - hidden_size], dim=1)
-        return _RaftFrame(self._net.feature_encoder(tensor), hidden.tanh(), context.relu())
+        return encode_frames(self._net, picture_to_tensor(shrunk).to(self._device))
 
     @torch.inference_mode()
-    def match(self, a: _RaftFrame, b: _RaftFrame) -> FlowPair:
+    def match(self, a: RaftFrames, b: RaftFrames) -> FlowPair:
         """Flow of both directions between two encoded frames."""
-        self._net.corr_block.corr_pyramid = self._pyramid(a.features, b.features)
-        hidden, context = torch.cat([a.hidden, b.hidden]), torch.cat([a.context, b.context])
-        height, width = a.features.shape[-2:]
-        ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        start = torch.stack([xs, ys])[None].float().expand(2, -1, -1, -1).to(self._device)
-        coords = start
-        for _ in range(self._updates):
-            correlation = self._net.corr_block.index_pyramid(centroids_coords=coords)
-            hidden, delta = self._net.update_block(hidden, context, correlation, coords - start)
-            coords = coords + delta
-        flow = F.interpolate(coords - start, scale_factor=8, mode="bilinear", align_corners=True) * 8
-        forward, backward = flow.cpu().clone().split(1)
+        *_, cells = match_frames(self._net, a, b, self._updates)
+        forward, backward = enlarge_flow(cells).cpu().clone().split(1)
         return FlowPair(forward, backward)
-
-    def _pyramid(self, a: Tensor, b: Tensor) -> list[Tensor]:
-        """The correlation pyramid of (a, b) and (b, a) from one product."""
-        channels, height, width = a.shape[1:]
-        volume = a.flatten(2).transpose(1, 2) @ b.flatten(2) / sqrt(channels)
-        both = torch.cat([volume, volume.transpose(1, 2)]).reshape(2 * height * width, 1, height, width)
-        pyramid = [both]
-        for _ in range(self._net.corr_block.num_levels - 1):
-            pyramid.append(F.avg_pool2d(pyramid[-1], kernel_size=2, stride=2))
-        return pyramid

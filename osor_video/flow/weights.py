@@ -11,21 +11,22 @@ from osor_video.config import FlowConfig
 from osor_video.errors import WeightsError
 from osor_video.flow.estimate import DisFlow, FlowEstimator, RaftFlow
 
+BUNDLED = Path(__file__).parent / "bundled" / "raft_small.safetensors"
+"""Weights of our own, where the package has them."""
 HOW_TO_GET_RAFT = "for RAFT pass --flow-weights FILE, or --flow raft to fetch torchvision's weights once"
 
 
 def build_flow(config: FlowConfig, device: torch.device | str = "cpu") -> FlowEstimator:
     """The estimator that ``config`` asks for; its ``name`` goes into the report.
 
-    ``auto`` takes RAFT where a weights file is given or torchvision's own is in the cache, else DIS. ``raft``
-    may also download. Raises WeightsError where RAFT is asked for and cannot be had.
+    ``auto`` takes RAFT where a weights file is given, torchvision's own is in the cache, or the package has weights;
+    else DIS. ``raft`` may also download. Raises WeightsError where RAFT is asked for and cannot be had.
     """
     cached = _torchvision_cache()
-    if config.backend == "dis" or (
-        config.backend == "auto" and config.weights is None and not cached.exists()
-    ):
+    ready = config.weights is not None or cached.exists() or BUNDLED.exists()
+    if config.backend == "dis" or (config.backend == "auto" and not ready):
         return DisFlow(config.height_px)
-    state, origin = _load_state(config.weights, cached)
+    state, origin = _load_state(config, cached)
     from torchvision.models.optical_flow import raft_small  # noqa: PLC0415  (torchvision takes seconds to import)
 
     net = raft_small()
@@ -38,11 +39,13 @@ def build_flow(config: FlowConfig, device: torch.device | str = "cpu") -> FlowEs
     return RaftFlow(net, config.height_px, config.updates, origin, torch.device(device))
 
 
-def _load_state(weights: Path | None, cached: Path) -> tuple[dict[str, Any], str]:
-    if weights is not None:
-        return _read_state(weights), weights.name
+def _load_state(config: FlowConfig, cached: Path) -> tuple[dict[str, Any], str]:
+    if config.weights is not None:
+        return _read_state(config.weights), config.weights.name
     if cached.exists():
         return _read_state(cached), "torchvision"
+    if config.backend == "auto":
+        return _read_state(BUNDLED), "bundled"
     from torchvision.models.optical_flow import Raft_Small_Weights  # noqa: PLC0415
 
     try:

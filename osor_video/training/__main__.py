@@ -1,15 +1,18 @@
 """What comes before and after ``osor-video train``: ``python -m osor_video.training TASK``.
 
-pack        photographs and objects as one small folder, which --pack takes in place of --photos and --cutouts
-export      finished runs become a model folder, or an adapter's run one file
-validate    figures, tables and pictures of a model folder on held-out pairs
-sheet       real photographs with their masks, alphas and results
-savp        effect-aware masks of before/after pictures
+pack            photographs and objects as one small folder, which --pack takes in place of --photos and --cutouts
+export          finished runs become a model folder, or an adapter's run one file
+validate        figures, tables and pictures of a model folder on held-out pairs
+sheet           real photographs with their masks, alphas and results
+savp            effect-aware masks of before/after pictures
+export-flow     a flow run becomes one file of weights with its record
+validate-flow   figures and pictures of a flow run beside DIS and other weights of RAFT-small
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -22,14 +25,29 @@ import torch
 from osor_video.apps.inputs import check_file_target, check_folder_target
 from osor_video.apps.inputs import load_config as read_settings
 from osor_video.errors import ConfigError, OsorError
+from osor_video.flow.weights import BUNDLED
 from osor_video.removal.model import bundled_model_path, quiet_libraries
-from osor_video.training.config import RemoverConfig, SdxlLoraConfig, load_config, read_kind
+from osor_video.training.config import (
+    FlowTrainingConfig,
+    RemoverConfig,
+    SdxlLoraConfig,
+    load_config,
+    read_kind,
+)
 from osor_video.training.export import export_model
+from osor_video.training.export_flow import export_flow
 from osor_video.training.findings import HeldOut, validate_model
 from osor_video.training.folders import write_effect_masks
 from osor_video.training.pack import LIMIT_MB, QUALITY, cutouts_folder, read_licences, write_pack
 from osor_video.training.photos import WORKING_SHORT_SIDE_PX
 from osor_video.training.sheet import write_sheet
+from osor_video.training.validate_flow import (
+    Figures,
+    candidates,
+    compare_on_davis,
+    held_out_sequences,
+    validate_flow,
+)
 
 log = logging.getLogger("osor_video.training")
 
@@ -54,7 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     tasks = parser.add_subparsers(dest="task", required=True)
-    for add_task in (_add_pack, _add_export, _add_validate, _add_sheet, _add_savp):
+    for add_task in (
+        _add_pack,
+        _add_export,
+        _add_validate,
+        _add_sheet,
+        _add_savp,
+        _add_export_flow,
+        _add_validate_flow,
+    ):
         add_task(tasks)
     return parser
 
@@ -201,6 +227,50 @@ def _add_savp(tasks: Any) -> None:
 def _savp(arguments: argparse.Namespace) -> None:
     for path, share in write_effect_masks(arguments.shot, arguments.clean, arguments.out).items():
         log.info("wrote %s: %.1f %% of the picture", path, 100 * share)
+
+
+def _add_export_flow(tasks: Any) -> None:
+    command = tasks.add_parser("export-flow", help="a flow run becomes one file of weights with its record")
+    command.add_argument("config", type=Path, help="the YAML file of configs/train it was trained with")
+    command.add_argument("--run", dest="folder", type=Path, required=True, help="the run")
+    command.add_argument("--figures", type=Path, required=True, help="figures.json of validate-flow")
+    command.add_argument("--file", type=Path, default=BUNDLED, help="the .safetensors file to write")
+    command.set_defaults(run=_export_flow)
+
+
+def _export_flow(arguments: argparse.Namespace) -> None:
+    check_file_target(arguments.file, "--file", (".safetensors",))
+    config = load_config(arguments.config, FlowTrainingConfig)
+    log.info("wrote %s", export_flow(config, arguments.folder, arguments.figures, arguments.file))
+
+
+def _add_validate_flow(tasks: Any) -> None:
+    command = tasks.add_parser("validate-flow", help="a flow run beside DIS and other weights of RAFT-small")
+    command.add_argument(
+        "--photos", "--pack", type=Path, required=True, help="photographs; the held-out twelfth is used"
+    )
+    command.add_argument("--cutouts", type=Path, help="labelled photographs; likewise (a pack holds its own)")
+    command.add_argument("--run", dest="folder", type=Path, help="the run")
+    command.add_argument("--weights", type=Path, action="append", default=[], help="a raft_small state dict")
+    command.add_argument("--pairs", type=_positive, default=64, help="held-out pairs to measure on")
+    command.add_argument("--davis", type=Path, help="folder of JPEGImages/480p/ and Annotations/480p/")
+    command.add_argument("--sequence", action="append", default=[], help="only this sequence of it")
+    command.add_argument("--frames", type=_positive, help="only so many frames of each")
+    command.add_argument("--track", action="store_true", help="also track the first mask (slow)")
+    command.add_argument("--out", type=Path, required=True, help="folder of the figures and the picture")
+    command.set_defaults(run=_validate_flow)
+
+
+def _validate_flow(arguments: argparse.Namespace) -> None:
+    check_folder_target(arguments.out, "--out")
+    objects = cutouts_folder(arguments.photos, arguments.cutouts)
+    estimators = candidates(arguments.folder, arguments.weights)
+    sequences = held_out_sequences(arguments.photos, objects, arguments.pairs)
+    real: Figures = {}
+    if arguments.davis is not None:
+        chosen = (arguments.davis, arguments.sequence, arguments.frames)
+        real = compare_on_davis(estimators, *chosen, track=arguments.track)
+    log.info("%s", json.dumps(validate_flow(estimators, sequences, real, arguments.out), indent=2))
 
 
 def _positive(text: str) -> int:

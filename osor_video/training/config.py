@@ -12,8 +12,8 @@ from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, PredictionType
 
 T = TypeVar("T", bound=BaseModel)
-Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora"]
-KINDS: tuple[Kind, ...] = ("autoencoder", "alpha", "remover", "sdxl_lora")
+Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora", "flow"]
+KINDS: tuple[Kind, ...] = ("autoencoder", "alpha", "remover", "sdxl_lora", "flow")
 
 
 class _Section(BaseModel):
@@ -67,6 +67,27 @@ class AutoencoderConfig(_Section):
     latents may be made before the decoder is ready."""
     patches: int = Field(default=60000, ge=256)
     """8x8 patches from which the principal components are taken."""
+
+
+class SequenceConfig(_Section):
+    """Sequences made on the fly from photographs and cut-outs."""
+
+    frames: int = Field(default=2, ge=2)
+    """Length."""
+    height_px: int = Field(default=144, ge=32)
+    """Height of the frames."""
+    width_px: int = Field(default=192, ge=32)
+    """Width of the frames."""
+    speed_px: float = Field(default=16.0, ge=0)
+    """Fastest shift of the camera, and of an object beside it, a frame; most are much slower."""
+    objects: int = Field(default=3, ge=0)
+    """Most objects in one sequence; at least one where this is not 0."""
+    blur_share: float = Field(default=0.25, ge=0, le=1)
+    """How often the shutter stays open long enough to blur what moves."""
+    jitter: float = Field(default=0.04, ge=0)
+    """Standard deviation of log exposure and log gamma from frame to frame."""
+    grain: float = Field(default=0.02, ge=0)
+    """Largest standard deviation of the grain, of a picture in [0, 1]."""
 
 
 class PairsConfig(_Section):
@@ -166,6 +187,35 @@ class SdxlLoraConfig(RemovalTrainingConfig):
     """Largest region of a photograph that is shrunk into one crop."""
     rank: int = Field(default=256, ge=1)
     """Rank of the adapters, and their alpha: 778 million parameters at 256."""
+
+
+class FlowTrainingConfig(_Section):
+    """Training of RAFT-small on sequences made on the fly."""
+
+    kind: Literal["flow"] = "flow"
+    """What is trained; ``osor-video train`` goes by it."""
+    loop: LoopConfig = LoopConfig()
+    sequence: SequenceConfig = SequenceConfig()
+    """What it learns from, at the size that flow is estimated at; sides in multiples of 8, at least 128."""
+    updates: int = Field(default=4, ge=1, le=32)
+    """Recurrent updates of a pair; as many as a run will take."""
+    gamma: float = Field(default=0.8, gt=0, le=1)
+    """Weight of an update's error, relative to that of the next update."""
+    limit_px: float = Field(default=64.0, gt=0)
+    """Pixels that move farther do not count."""
+    first_speed_px: float = Field(default=4.0, ge=0)
+    """Fastest shift at the first step; it grows to the sequences' ``speed_px``."""
+    growing_steps: int = Field(default=0, ge=0)
+    """Steps until the sequences have their full speed."""
+    workers: int = Field(default=1, ge=0)
+    """Processes that make sequences; 0 makes them in the training process."""
+
+    @model_validator(mode="after")
+    def _frames_suit_the_network(self) -> Self:
+        sides = self.sequence.height_px, self.sequence.width_px
+        if any(side < 128 or side % 8 for side in sides):
+            raise ValueError(f"RAFT takes frames with sides of 128, 136, 144 ... pixels, not {sides}.")
+        return self
 
 
 def read_kind(path: Path) -> Kind:

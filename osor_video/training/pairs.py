@@ -14,6 +14,7 @@ from osor_video.training.cutouts import Cutout, choose_cutout, premultiplied, si
 from osor_video.training.developing import expose, record
 from osor_video.training.effects import (
     Ground,
+    Light,
     Patch,
     Placed,
     cast_shadow,
@@ -106,7 +107,7 @@ def random_blob(side_px: int, random: np.random.Generator) -> Mask:
 def draw_layer(place: Place, placed: Placed, random: np.random.Generator) -> Layer:
     """The object in the light of the place; without any effect on it once in a while."""
     ground = place.ground
-    placed = replace(placed, cutout=_relit(placed.cutout, place, random))
+    placed = replace(placed, cutout=relit(placed.cutout, place.diffuse, place.lights, random))
     drawn = draw(premultiplied(placed.cutout), placed.upright(), ground.side_px, 2.0)
     if random.random() < 0.3:
         drawn = drawn.of(cv2.GaussianBlur(drawn.values, (0, 0), float(random.uniform(0.3, 0.8))))
@@ -216,18 +217,18 @@ def _stand_beside(cutout: Cutout, first: Placed, ground: Ground, random: np.rand
     )
 
 
-def _relit(cutout: Cutout, place: Place, random: np.random.Generator) -> Cutout:
-    """Bring an object's brightness and hue some way to the place's; the side away from the light is darker."""
+def relit(cutout: Cutout, around: FloatMap, lights: tuple[Light, ...], random: np.random.Generator) -> Cutout:
+    """Bring brightness and hue some way to those ``around`` [H, W, 3]; the side away from the first light is darker."""
     own = np.clip(cv2.mean(cutout.colour, (cutout.matte > 0.5).astype(np.uint8))[:3], 0.05, 0.9)
-    there = np.clip(cv2.mean(place.diffuse)[:3], 0.05, 0.9)
+    there = np.clip(cv2.mean(around)[:3], 0.05, 0.9)
     level = (float(there.mean()) / float(own.mean())) ** float(random.uniform(0.1, 0.6))
     level *= float(np.exp(random.normal(0, 0.15)))
     # A gamma brightens without burning out what is bright already.
     gamma = np.log(np.clip(own.mean() * level, 0.05, 0.85)) / np.log(own.mean())
     hue = (there / there.mean()) ** float(random.uniform(0.0, 0.4))
     colour = cutout.colour ** np.float32(gamma) * hue.astype(np.float32)
-    if place.lights:
-        light = place.lights[0]
+    if lights:
+        light = lights[0]
         side = -np.sign(light.across) * float(random.uniform(0, 0.3)) * np.linspace(-1, 1, colour.shape[1])
         behind = float(random.uniform(0, 0.35)) if light.away < 0 else 0.0
         colour = colour * (1 + side[:, None] - behind).astype(np.float32)

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
@@ -21,6 +20,7 @@ from osor_video.removal.step import add_noise, blend, interpolate_hole, latent_m
 from osor_video.report import Progress, silent
 from osor_video.tensors import Mask
 from osor_video.training.bad_masks import choose_kind, spoil_mask
+from osor_video.training.batches import stream_batches
 from osor_video.training.config import PairsConfig, RemovalTrainingConfig, RemoverConfig
 from osor_video.training.cutouts import Cutout, load_cutouts
 from osor_video.training.folders import Plates, open_plates, random_plate_crop
@@ -99,11 +99,6 @@ def _pictures(pictures: list[Any]) -> Tensor:
 
 def _masks(masks: list[Mask]) -> Tensor:
     return torch.from_numpy(np.stack(masks))[:, None].float()
-
-
-def _keep_single_threaded(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def measure_latent_scale(autoencoder: PatchAutoencoder, photos: list[Path]) -> float:
@@ -322,7 +317,7 @@ def train_on_pairs(
     run.resume()
     steps = range(run.step, config.loop.steps)
     dataset = PairBatches(sources.photos, sources.cutouts, config, steps, sources.plates)
-    batches = _batches(dataset, config)
+    batches: Iterator[Batch] = stream_batches(dataset, config.workers)
 
     cells = config.crop_px // STRIDE
     shape = (config.loop.batch, latent_channels, cells, cells)
@@ -343,15 +338,3 @@ def train_on_pairs(
 
     run.run(step_loss, progress, show)
     return run.averaged
-
-
-def _batches(dataset: PairBatches, config: PairsConfig) -> Iterator[Batch]:
-    loader: DataLoader[Batch] = DataLoader(
-        dataset,
-        batch_size=None,
-        num_workers=config.workers,
-        worker_init_fn=_keep_single_threaded,
-        # A forked child waits for ever on OpenCV's thread pool.
-        multiprocessing_context="spawn" if config.workers else None,
-    )
-    return iter(loader)

@@ -19,6 +19,15 @@ CACHED = "hub/checkpoints/raft_small_C_T_V2-01064c6d.pth"
 
 
 @pytest.fixture(autouse=True)
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of the package's own weights: empty, until a test puts some there."""
+    path = tmp_path / "package/raft_small.safetensors"
+    path.parent.mkdir()
+    monkeypatch.setattr("osor_video.flow.weights.BUNDLED", path)
+    return path
+
+
+@pytest.fixture(autouse=True)
 def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "torch"
@@ -60,6 +69,19 @@ def test_auto_takes_what_torchvision_has_cached(torch_home: Path, raft_state: di
     (torch_home / CACHED).parent.mkdir(parents=True)
     torch.save(raft_state, torch_home / CACHED)
     assert build_flow(FlowConfig()).name == "RAFT-small (torchvision)"
+
+
+def test_auto_takes_the_packages_weights_last(
+    tmp_path: Path, torch_home: Path, bundled: Path, raft_state: dict[str, Any]
+) -> None:
+    save_file({name: value.half() for name, value in raft_state.items()}, bundled)
+    assert build_flow(FlowConfig()).name == "RAFT-small (bundled)"
+    assert build_flow(FlowConfig(backend="dis")).name == "DIS (OpenCV)"
+    (torch_home / CACHED).parent.mkdir(parents=True)
+    torch.save(raft_state, torch_home / CACHED)
+    assert build_flow(FlowConfig()).name == "RAFT-small (torchvision)"
+    save_file(raft_state, tmp_path / "mine.safetensors")
+    assert build_flow(FlowConfig(weights=tmp_path / "mine.safetensors")).name.endswith("(mine.safetensors)")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
