@@ -20,11 +20,12 @@ import torch
 
 from osor_video.apps.inputs import check_file_target, check_folder_target
 from osor_video.apps.inputs import load_config as read_settings
-from osor_video.errors import OsorError
-from osor_video.removal.model import bundled_model_path, quiet_libraries
+from osor_video.benchmark.speed import measure_frame_ms
+from osor_video.errors import ConfigError, OsorError
+from osor_video.removal.model import OsorModel, bundled_model_path, quiet_libraries
 from osor_video.training.config import RemoverConfig, load_config
 from osor_video.training.export import export_model
-from osor_video.training.findings import HeldOut, validate_model
+from osor_video.training.findings import SPEED_PX, HeldOut, validate_model
 from osor_video.training.folders import write_effect_masks
 from osor_video.training.sheet import write_sheet
 
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     tasks = parser.add_subparsers(dest="task", required=True)
-    for add_task in (_add_export, _add_validate, _add_sheet, _add_savp):
+    for add_task in (_add_export, _add_validate, _add_sheet, _add_speed, _add_savp):
         add_task(tasks)
     return parser
 
@@ -85,16 +86,14 @@ def _add_validate(tasks: Any) -> None:
         "Never a folder that was trained on: keep a part of your plates in a folder of its own for this",
     )
     command.add_argument("--pairs", type=_positive, default=64, help="pairs made of photographs and cut-outs")
-    command.add_argument("--threads", type=_positive, help="processor threads; all cores when not given")
+    _add_threads(command)
     command.add_argument("--out", type=Path, required=True, help="folder of the tables and pictures")
     command.set_defaults(run=_validate)
 
 
 def _validate(arguments: argparse.Namespace) -> None:
     check_folder_target(arguments.out, "--out")
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-        cv2.setNumThreads(arguments.threads)
+    _use_threads(arguments)
     held_out = HeldOut(arguments.photos, arguments.cutouts, arguments.plates, arguments.pairs)
     log.info("wrote %s\n\n%s", arguments.out, validate_model(arguments.model, held_out, arguments.out))
 
@@ -119,6 +118,23 @@ def _sheet(arguments: argparse.Namespace) -> None:
     log.info("wrote %s: input, mask, alpha and result of %d photographs", arguments.out, count)
 
 
+def _add_speed(tasks: Any) -> None:
+    command = tasks.add_parser("speed", help="how long one frame takes, from the picture to the decoded fill")
+    command.add_argument("--model", type=Path, default=bundled_model_path(), help="the model folder")
+    command.add_argument("--side", type=_positive, default=SPEED_PX, help="side of the frame in pixels")
+    _add_threads(command)
+    command.set_defaults(run=_speed)
+
+
+def _speed(arguments: argparse.Namespace) -> None:
+    _use_threads(arguments)
+    model, side = OsorModel.from_folder(arguments.model), arguments.side
+    if side % model.record.multiple_px:
+        raise ConfigError(f"--side is {side}, expected a multiple of {model.record.multiple_px}.")
+    figure = measure_frame_ms(model, side)
+    log.info("%dx%d: %.0f ms a frame with %d thread(s), median", side, side, figure, torch.get_num_threads())
+
+
 def _add_savp(tasks: Any) -> None:
     command = tasks.add_parser("savp", help="effect-aware masks of pictures with and without an object")
     command.add_argument("shot", type=Path, help="the picture with the object, or a folder of such pictures")
@@ -130,6 +146,16 @@ def _add_savp(tasks: Any) -> None:
 def _savp(arguments: argparse.Namespace) -> None:
     for path, share in write_effect_masks(arguments.shot, arguments.clean, arguments.out).items():
         log.info("wrote %s: %.1f %% of the picture", path, 100 * share)
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=_positive, help="processor threads; all cores when not given")
+
+
+def _use_threads(arguments: argparse.Namespace) -> None:
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+        cv2.setNumThreads(arguments.threads)
 
 
 def _positive(text: str) -> int:
