@@ -24,9 +24,10 @@ import torch
 
 from osor_video.apps.inputs import check_file_target, check_folder_target
 from osor_video.apps.inputs import load_config as read_settings
+from osor_video.benchmark.speed import measure_frame_ms
 from osor_video.errors import ConfigError, OsorError
 from osor_video.flow.weights import BUNDLED
-from osor_video.removal.model import bundled_model_path, quiet_libraries
+from osor_video.removal.model import OsorModel, bundled_model_path, quiet_libraries
 from osor_video.training.config import (
     FlowTrainingConfig,
     RemoverConfig,
@@ -36,7 +37,7 @@ from osor_video.training.config import (
 )
 from osor_video.training.export import export_model
 from osor_video.training.export_flow import export_flow
-from osor_video.training.findings import HeldOut, validate_model
+from osor_video.training.findings import SPEED_PX, HeldOut, validate_model
 from osor_video.training.folders import write_effect_masks
 from osor_video.training.pack import LIMIT_MB, QUALITY, cutouts_folder, read_licences, write_pack
 from osor_video.training.photos import WORKING_SHORT_SIDE_PX
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_export,
         _add_validate,
         _add_sheet,
+        _add_speed,
         _add_savp,
         _add_export_flow,
         _add_validate_flow,
@@ -177,16 +179,14 @@ def _add_validate(tasks: Any) -> None:
         "Never a folder that was trained on: keep a part of your plates in a folder of its own for this",
     )
     command.add_argument("--pairs", type=_positive, default=64, help="pairs made of photographs and cut-outs")
-    command.add_argument("--threads", type=_positive, help="processor threads; all cores when not given")
+    _add_threads(command)
     command.add_argument("--out", type=Path, required=True, help="folder of the tables and pictures")
     command.set_defaults(run=_validate)
 
 
 def _validate(arguments: argparse.Namespace) -> None:
     check_folder_target(arguments.out, "--out")
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-        cv2.setNumThreads(arguments.threads)
+    _use_threads(arguments)
     held_out = HeldOut(
         arguments.photos,
         cutouts_folder(arguments.photos, arguments.cutouts),
@@ -214,6 +214,23 @@ def _sheet(arguments: argparse.Namespace) -> None:
     config = read_settings("balanced", None, arguments.set)
     count = write_sheet(arguments.model, arguments.pairs, arguments.out, config)
     log.info("wrote %s: input, mask, alpha and result of %d photographs", arguments.out, count)
+
+
+def _add_speed(tasks: Any) -> None:
+    command = tasks.add_parser("speed", help="how long one frame takes, from the picture to the decoded fill")
+    command.add_argument("--model", type=Path, default=bundled_model_path(), help="the model folder")
+    command.add_argument("--side", type=_positive, default=SPEED_PX, help="side of the frame in pixels")
+    _add_threads(command)
+    command.set_defaults(run=_speed)
+
+
+def _speed(arguments: argparse.Namespace) -> None:
+    _use_threads(arguments)
+    model, side = OsorModel.from_folder(arguments.model), arguments.side
+    if side % model.record.multiple_px:
+        raise ConfigError(f"--side is {side}, expected a multiple of {model.record.multiple_px}.")
+    figure = measure_frame_ms(model, side)
+    log.info("%dx%d: %.0f ms a frame with %d thread(s), median", side, side, figure, torch.get_num_threads())
 
 
 def _add_savp(tasks: Any) -> None:
@@ -271,6 +288,16 @@ def _validate_flow(arguments: argparse.Namespace) -> None:
         chosen = (arguments.davis, arguments.sequence, arguments.frames)
         real = compare_on_davis(estimators, *chosen, track=arguments.track)
     log.info("%s", json.dumps(validate_flow(estimators, sequences, real, arguments.out), indent=2))
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=_positive, help="processor threads; all cores when not given")
+
+
+def _use_threads(arguments: argparse.Namespace) -> None:
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+        cv2.setNumThreads(arguments.threads)
 
 
 def _positive(text: str) -> int:

@@ -14,12 +14,11 @@ from osor_video.benchmark.table import markdown
 from osor_video.errors import ConfigError
 from osor_video.removal.model import OsorModel
 from osor_video.training.backbone import build_backbone
-from osor_video.training.bad_masks import SHARES
 from osor_video.training.closeness import MEASURES
 from osor_video.training.photos import list_photos, split_photos
 from osor_video.training.sheet import grids
 from osor_video.training.validate import (
-    OBJECT,
+    KINDS,
     PEERS,
     PairSet,
     Row,
@@ -122,10 +121,16 @@ def _fill_table(own: Row) -> str:
 
 
 def _alpha_table(own: Row) -> str:
-    header = ("mask given", "IoU of alpha", "PSNR lost in the object, dB")
-    body = [[OBJECT, f"{own[f'alpha_iou_{OBJECT}']:.3f}", "0"]]
-    body += [
-        [kind, f"{own[f'alpha_iou_{kind}']:.3f}", f"{own[f'hole_lost_{kind}_db']:.2f}"] for kind in SHARES
+    """A row for each kind of mask; the IoU of the mask itself is what an alpha that adds nothing would reach."""
+    header = ("mask given", "IoU of alpha", "IoU of that mask", "PSNR lost in the object, dB")
+    body = [
+        [
+            kind,
+            f"{own[f'alpha_iou_{kind}']:.3f}",
+            f"{own[f'mask_iou_{kind}']:.3f}",
+            f"{own.get(f'hole_lost_{kind}_db', 0.0):.2f}",
+        ]
+        for kind in KINDS
     ]
     return markdown(header, body)
 

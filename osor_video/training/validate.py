@@ -26,8 +26,8 @@ from osor_video.training.pairs import Pair, make_pair
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 
 WIDEST_PX = 448
-LEAST_EFFECT_PX = 200
-"""Smaller effects are not measured by themselves."""
+LEAST_EFFECT_PX = 64
+"""One latent cell; smaller effects are not measured by themselves."""
 OBJECT = "object"
 """The kind of mask that is right: the object's, without its effects."""
 KINDS = (OBJECT, *SHARES)
@@ -119,8 +119,9 @@ def figures_of(model: OsorModel, pair_set: PairSet) -> Row:
     """Means over the pairs, each key after the set's name; where a pair has no effect it counts for the rest.
 
     ``hole_X_psnr_db`` and so on for the model and each of ``PEERS``; ``alpha_iou_KIND`` of the model's alpha with the
-    true effect mask for each of ``KINDS`` of mask; ``hole_lost_KIND_db``, how much PSNR in the object a bad mask costs;
-    ``effect_recall``, the share of the effect that alpha finds, and ``alpha_outside``, its mean where nothing is to go.
+    true effect mask for each of ``KINDS`` of mask, ``mask_iou_KIND`` of that mask itself; ``hole_lost_KIND_db``, how
+    much PSNR in the object a bad mask costs; ``effect_recall``, the share of the effect that alpha finds, and
+    ``alpha_outside``, its mean where nothing is to go.
     """
     found = zip(pair_set.pairs, pair_set.judges, pair_set.peer_rows, strict=True)
     rows = [_row(model, pair, judge, index) | peers for index, (pair, judge, peers) in enumerate(found)]
@@ -146,6 +147,7 @@ def _row(model: OsorModel, pair: Pair, judge: Judge, index: int) -> Row:
     row |= {
         f"alpha_iou_{kind}": iou(answer.alpha > 0.5, pair.effect_mask) for kind, answer in answers.items()
     }
+    row |= {f"mask_iou_{kind}": iou(mask, pair.effect_mask) for kind, mask in masks.items()}
     for kind in SHARES:
         figure = region_psnr_db(to_uint8(answers[kind].rgb), pair.clean, pair.mask)
         row[f"hole_lost_{kind}_db"] = row["hole_model_psnr_db"] - figure

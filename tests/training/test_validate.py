@@ -103,6 +103,8 @@ def test_a_small_effect_is_not_measured(pair: Pair) -> None:
     # The object's mask and eight pixels round it do not count as an effect.
     assert regions_of(pair)["effect"].sum() == 24 * 32 - 8 * 32
     pair.effect_mask[42:] = False
+    assert list(regions_of(pair)) == ["hole", "effect"]
+    pair.effect_mask[41:] = False
     assert list(regions_of(pair)) == ["hole"]
 
 
@@ -135,6 +137,7 @@ def test_a_model_is_measured_in_hole_effect_and_outside(
             assert {
                 f"drawn_{region}_{method}_{measure}" for measure in ("psnr_db", "ssim", "distance")
             } <= set(figures)
+    assert figures["drawn_mask_iou_object"] == pytest.approx(16 * 16 / pair.effect_mask.sum(), abs=1e-3)
     assert 0 <= figures["drawn_effect_recall"] <= 1
     assert 0 <= figures["drawn_alpha_outside"] <= 1
 
@@ -193,6 +196,7 @@ def test_the_tables_hold_the_figures(pair: Pair, model: OsorModel, backbone: Bac
     core = next(line for line in lines if line[0] == "| core")
     assert core[1:] == [
         f"{figures['drawn_alpha_iou_core']:.3f}",
+        f"{figures['drawn_mask_iou_core']:.3f}",
         f"{figures['drawn_hole_lost_core_db']:.2f} |",
     ]
     plain = Pair(pair.shot, pair.clean, pair.mask, pair.mask)

@@ -1,8 +1,9 @@
-"""The sheet of real photographs and the command that validates, on pictures small enough for a test."""
+"""The tasks beside training: validate, sheet and speed, on pictures small enough for a test."""
 
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import cv2
@@ -137,3 +138,12 @@ def test_a_validation_that_cannot_be_begun_is_refused(tmp_path: Path, photos_fol
     with pytest.raises(SystemExit) as ended:
         main([*command, f"--out={tmp_path}", "--pairs=0"])
     assert ended.value.code == 2
+
+
+def test_the_time_of_a_frame_is_told(model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = f"--model={model_folder}"
+    with caplog.at_level(logging.INFO):
+        assert main(["speed", model, "--side=128"]) == 0
+    assert re.search(r"128x128: \d+ ms a frame with \d+ thread", caplog.text)
+    assert main(["speed", model, "--side=100"]) == 2
+    assert "--side is 100, expected a multiple of 64" in caplog.text
