@@ -4,6 +4,7 @@ pack            photographs and objects as one small folder, which --pack takes 
 export          finished runs become a model folder, or an adapter's run one file
 validate        figures, tables and pictures of a model folder on held-out pairs
 sheet           real photographs with their masks, alphas and results
+speed           the time of one frame
 savp            effect-aware masks of before/after pictures
 export-flow     a flow run becomes one file of weights with its record
 validate-flow   figures and pictures of a flow run beside DIS and other weights of RAFT-small
