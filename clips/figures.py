@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
-from render import Array, Picture, start
-from scene import Node, RenderError, box, bush, image, matte, mesh, mitsuba, post
+from render import Array, Picture, add_mitsuba_options, begin
+from scene import Node, box, bush, image, matte, mesh, mitsuba, post
 from spec import random_spec
 from textures import Surface, room_light, sky, surface
 from walker import skins
@@ -130,14 +130,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--side", type=int, default=320, help="side of the frame they are rendered in, in px")
     parser.add_argument("--spp", type=int, default=48, help="light samples per pixel")
-    parser.add_argument("--workers", type=int, default=0, help="threads, 0 for all cores")
-    parser.add_argument("--variant", default="llvm_ad_rgb", help="Mitsuba variant")
+    add_mitsuba_options(parser)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        start(options.variant, options.workers)
-    except RenderError as error:
-        raise SystemExit(str(error)) from error
+    begin(options)
     options.out.mkdir(parents=True, exist_ok=True)
     for number in range(options.first, options.first + options.count):
         name, rgba = render_cutout(number, options.side, options.spp)

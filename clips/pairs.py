@@ -21,8 +21,16 @@ from time import perf_counter
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from render import Array, Picture, develop, expose, object_mask, render_frame, start
-from scene import RenderError
+from render import (
+    Array,
+    Picture,
+    add_mitsuba_options,
+    begin,
+    develop,
+    expose,
+    object_mask,
+    render_frame,
+)
 from spec import SceneSpec, random_spec
 from textures import Colour
 
@@ -121,14 +129,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32, help="how many")
     parser.add_argument("--size", type=int, default=256, help="side of a picture in pixels")
     parser.add_argument("--spp", type=int, default=36, help="light samples per pixel")
-    parser.add_argument("--workers", type=int, default=0, help="threads, 0 for all cores")
-    parser.add_argument("--variant", default="llvm_ad_rgb", help="Mitsuba variant")
+    add_mitsuba_options(parser)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        start(options.variant, options.workers)
-    except RenderError as error:
-        raise SystemExit(str(error)) from error
+    begin(options)
     for seed in range(options.count):
         begun = perf_counter()
         write_pair(options.out, f"{seed:04d}", render_pair(seed, options.size, options.spp))

@@ -204,6 +204,21 @@ def chosen(name: str, frames: int | None) -> SceneSpec:
     return replace(spec, frames=min(frames, spec.frames)) if frames else spec
 
 
+def add_mitsuba_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every rendering command has."""
+    parser.add_argument("--workers", type=int, default=0, help="threads, 0 for all cores")
+    parser.add_argument("--variant", default="llvm_ad_rgb", help="Mitsuba variant")
+
+
+def begin(options: argparse.Namespace) -> None:
+    """Log to the terminal and start Mitsuba; the command ends with one sentence where it cannot."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        start(options.variant, options.workers)
+    except RenderError as error:
+        raise SystemExit(str(error)) from error
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="Render clips with their clean plates and masks.")
@@ -214,16 +229,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="render only the first so many frames")
     parser.add_argument("--spp", type=int, default=36, help="light samples per pixel")
     parser.add_argument("--crf", type=int, default=17, help="H.264 quality, lower is better")
-    parser.add_argument("--workers", type=int, default=0, help="threads, 0 for all cores")
-    parser.add_argument("--variant", default="llvm_ad_rgb", help="Mitsuba variant")
+    add_mitsuba_options(parser)
     parser.add_argument("--keep", type=Path, help="folder that keeps linear frames, so that a run can go on")
     options = parser.parse_args()
     specs = [chosen(name, options.frames) for name in options.names]
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        start(options.variant, options.workers)
-    except RenderError as error:
-        raise SystemExit(str(error)) from error
+    begin(options)
     for spec in specs:
         make_clip(spec, Job(options.spp, options.crf, options.out, options.keep))
 

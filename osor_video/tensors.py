@@ -14,11 +14,13 @@ Convention:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -54,3 +56,10 @@ def resize_flow(flow: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Bilinear resize of a flow [B, 2, H, W] to ``size_hw``; the vectors are rescaled to pixels of the new grid."""
     scale = flow.new_tensor([size_hw[1] / flow.shape[-1], size_hw[0] / flow.shape[-2]]).view(1, 2, 1, 1)
     return F.interpolate(flow, size=size_hw, mode="bilinear", align_corners=False) * scale
+
+
+def load_tensors(path: Path) -> Any:
+    """What a ``.safetensors`` file, or a ``.pth`` or ``.pt`` of plain tensors, holds; the libraries' own errors."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)

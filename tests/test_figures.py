@@ -23,9 +23,9 @@ def test_light_that_covers_a_pixel_in_part_keeps_its_colour() -> None:
 
 def test_figures_and_things_render_at_tiny_size(tmp_path: Path) -> None:
     pytest.importorskip("mitsuba", reason="Mitsuba is an optional development dependency")
-    figures, scene = importlib.import_module("figures"), importlib.import_module("scene")
+    figures, render, scene = (importlib.import_module(name) for name in ("figures", "render", "scene"))
     try:
-        figures.start("llvm_ad_rgb", 0)
+        render.start("llvm_ad_rgb", 0)
     except scene.RenderError as error:
         pytest.skip(f"Mitsuba does not start here: {error}")
     for number, label in ((0, PERSON), (4, THING)):

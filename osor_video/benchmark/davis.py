@@ -11,7 +11,8 @@ half; decay is the mean J of the first quarter of the frames less that of the la
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from osor_video.config import Config
 from osor_video.errors import ConfigError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.follow import follow
-from osor_video.masks.build import build_tracker
+from osor_video.masks.build import Tracker, build_tracker
 from osor_video.masks.features import RecognitionFeatures
+from osor_video.masks.track import TrackedFrame
 from osor_video.parallel import shared_cores
 from osor_video.report import Progress, Stopwatch, silent
 from osor_video.shapes import overlap
@@ -31,8 +33,6 @@ from osor_video.tensors import Mask, Picture
 
 OBJECT = 127
 """An annotation's grey level above which it is object."""
-
-
 FEWEST = 6
 """Frames a sequence needs: four count, one a quarter."""
 
@@ -122,17 +122,28 @@ def track(
     scores: list[float] = []
     begin = time.perf_counter()
     with shared_cores() as pool:
-        frames = follow(_pictures(sequence), estimator, pool, lambda: tracker.follows, Stopwatch())
-        for frame, path in zip(frames, sequence.masks, strict=True):
-            true = _read_mask(path)
-            if overlaps:
-                found = tracker.step(frame.picture, frame.flow)
-            else:
-                found = tracker.start(frame.picture, true)
+        true_masks = (_read_mask(path) for path in sequence.masks)
+        for found, true in track_masks(_pictures(sequence), true_masks, estimator, tracker, pool):
             overlaps.append(overlap(found.mask, true))
             scores.append(found.score)
             progress(sequence.name, len(overlaps), len(sequence.masks))
     return Tracked(sequence.name, tuple(overlaps), tuple(scores), time.perf_counter() - begin)
+
+
+def track_masks(
+    frames: Iterable[Picture],
+    true_masks: Iterable[Mask],
+    estimator: FlowEstimator,
+    tracker: Tracker,
+    pool: Executor,
+) -> Iterator[tuple[TrackedFrame, Mask]]:
+    """The mask found in each frame beside the true one [H, W]; the tracker begins with the first of these."""
+    moving = follow(frames, estimator, pool, lambda: tracker.follows, Stopwatch())
+    for index, (frame, true) in enumerate(zip(moving, true_masks, strict=True)):
+        if index:
+            yield tracker.step(frame.picture, frame.flow), true
+        else:
+            yield tracker.start(frame.picture, true), true
 
 
 def _pictures(sequence: Sequence) -> Iterator[Picture]:

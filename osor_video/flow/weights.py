@@ -10,6 +10,7 @@ import torch
 from osor_video.config import FlowConfig
 from osor_video.errors import WeightsError
 from osor_video.flow.estimate import DisFlow, FlowEstimator, RaftFlow
+from osor_video.tensors import load_tensors
 
 BUNDLED = Path(__file__).parent / "bundled" / "raft_small.safetensors"
 """Weights of our own, where the package has them."""
@@ -67,10 +68,6 @@ def _read_state(path: Path) -> dict[str, Any]:
             f"Flow weights {path} do not exist. Give a raft_small state dict (.safetensors or .pth)."
         )
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # noqa: PLC0415
-
-            return dict(load_file(path))
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        return dict(load_tensors(path))
     except Exception as error:
         raise WeightsError(f"Flow weights {path} cannot be read: {error}") from error

@@ -46,13 +46,23 @@ def load_mask(
     everything and, unless ``empty`` is allowed, an empty one.
     """
     if not path.is_file():
-        raise MaskError(
-            f"Mask {path} does not exist. Give a PNG of the first frame with the object painted white."
-        )
+        raise missing(path)
     labels = _labels(path, wanted=bool(reading.labels))
     mask = _binarise(_decode(path)) if labels is None else _chosen(labels, reading.labels, path)
     mask = fitted(mask, size_hw, str(path), reading.fit)
     return check_coverage(mask, str(path)) if empty else check_mask(mask, str(path))
+
+
+def missing(path: Path) -> MaskError:
+    """What to say of a mask that is not there."""
+    return MaskError(
+        f"Mask {path} does not exist. Give a PNG of the first frame with the object painted white."
+    )
+
+
+def unreadable(path: Path) -> MaskError:
+    """What to say of a file that is no picture."""
+    return MaskError(f"Mask {path} is not a readable picture. Save it as PNG, object white, the rest black.")
 
 
 def fitted(mask: Mask, size_hw: tuple[int, int], name: str, fit: bool) -> Mask:
@@ -70,9 +80,7 @@ def check_picture_size(path: Path, size_hw: tuple[int, int], fit: bool) -> None:
         with Image.open(path) as picture:
             width, height = picture.size
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise MaskError(
-            f"Mask {path} is not a readable picture. Save it as PNG, object white, the rest black."
-        ) from error
+        raise unreadable(path) from error
     check_size((height, width), size_hw, str(path), fit)
 
 
@@ -116,9 +124,7 @@ def _decode(path: Path) -> np.ndarray:
         cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
     )
     if stored is None:
-        raise MaskError(
-            f"Mask {path} is not a readable picture. Save it as PNG, object white, the rest black."
-        )
+        raise unreadable(path)
     return np.asarray(stored)
 
 

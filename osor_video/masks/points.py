@@ -9,11 +9,12 @@ wall.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
 
 from osor_video.errors import MaskError
 from osor_video.masks.snap import cut_out
@@ -34,12 +35,12 @@ SMOOTHING = 5
 """Median filter over texture before colours are compared, pixels of the working size."""
 
 
-def check_points(points_xy: tuple[tuple[int, int], ...], size_hw: tuple[int, int]) -> None:
-    """MaskError for a point outside a frame of ``size_hw``."""
+def check_points(points_xy: Sequence[tuple[int, int]], size_hw: tuple[int, int], what: str = "Point") -> None:
+    """MaskError for a point outside a frame of ``size_hw``; ``what`` it is called."""
     for x, y in points_xy:
         if not (0 <= x < size_hw[1] and 0 <= y < size_hw[0]):
             raise MaskError(
-                f"Point {x},{y} lies outside the {size_hw[1]}x{size_hw[0]} frame. "
+                f"{what} {x},{y} lies outside the {size_hw[1]}x{size_hw[0]} frame. "
                 f"Give x from 0 to {size_hw[1] - 1} and y from 0 to {size_hw[0] - 1}."
             )
 
@@ -82,6 +83,8 @@ def _box_around(reached: Mask) -> Mask:
 
 def _distance(picture: Picture, seeds: Mask) -> FloatMap:
     """Distance [H, W] of each pixel from ``seeds`` along the way on which colour changes least, in Lab levels."""
+    from scipy.sparse.csgraph import dijkstra  # noqa: PLC0415  (every run loads this file, few give points)
+
     height, width = seeds.shape
     scale = min(1.0, WORKING_PX / max(height, width))
     size_hw = max(8, round(height * scale)), max(8, round(width * scale))
@@ -100,8 +103,10 @@ def _shrunk(mask: Mask, size_hw: tuple[int, int]) -> Mask:
     return small
 
 
-def _graph(lab: FloatMap) -> coo_matrix:
-    """Neighbouring pixels of ``lab`` [h, w, 3], eight ways, joined by the change of colour between them."""
+def _graph(lab: FloatMap) -> Any:
+    """Neighbouring pixels of ``lab`` [h, w, 3], eight ways, joined by the change of colour between them: a sparse matrix."""
+    from scipy.sparse import coo_matrix  # noqa: PLC0415  (as above)
+
     height, width = lab.shape[:2]
     numbers: npt.NDArray[np.int64] = np.arange(height * width).reshape(height, width)
     starts, ends, costs = [], [], []

@@ -147,11 +147,6 @@ def polygon_mask(points_xy: Sequence[tuple[int, int]], size_hw: tuple[int, int])
         raise MaskError(
             f"A polygon needs at least 3 corners, got {len(points_xy)}. Give --polygon x1,y1,x2,y2,x3,y3."
         )
-    for x, y in points_xy:
-        if not (0 <= x < size_hw[1] and 0 <= y < size_hw[0]):
-            raise MaskError(
-                f"Corner {x},{y} lies outside the {size_hw[1]}x{size_hw[0]} frame. "
-                f"Give x from 0 to {size_hw[1] - 1} and y from 0 to {size_hw[0] - 1}."
-            )
+    check_points(points_xy, size_hw, "Corner")
     filled = cv2.fillPoly(np.zeros(size_hw, np.uint8), [np.array(points_xy, np.int32)], 1)
     return check_mask(filled > 0, "the polygon")

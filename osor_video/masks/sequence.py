@@ -20,6 +20,7 @@ from osor_video.masks.painted import (
     check_size,
     fitted,
     load_mask,
+    missing,
 )
 from osor_video.tensors import Mask
 from osor_video.video.orient import shown_size, to_shown
@@ -124,9 +125,7 @@ def open_folder(path: Path, frames: int, reading: MaskReading) -> tuple[FolderMa
 def open_mask_video(path: Path, frames: int, reading: MaskReading) -> VideoMasks:
     """The mask video at ``path``; MaskError where it cannot be read or has not as many frames as the clip."""
     if not path.exists():
-        raise MaskError(
-            f"Mask {path} does not exist. Give a PNG of the first frame with the object painted white."
-        )
+        raise missing(path)
     try:
         source = probe(path)
     except VideoError as error:

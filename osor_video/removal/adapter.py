@@ -18,10 +18,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from osor_video.errors import ConfigError, WeightsError
+from osor_video.tensors import load_tensors
 
 Tensors = dict[str, Tensor]
 WRAPPERS = ("module", "_orig_mod")
@@ -79,11 +80,7 @@ SDXL_LAYOUT = AdapterLayout(
 def read_adapter(path: Path) -> Tensors:
     """The tensors of a ``.pth`` or ``.safetensors`` file under clean names; WeightsError where it holds others."""
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        state = load_tensors(path)
     except (OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         raise WeightsError(f"The adapter {path} cannot be read: {error}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -9,10 +9,11 @@ from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from osor_video.errors import ConfigError, WeightsError
+from osor_video.tensors import load_tensors
 
 PROMPT = "Remove the instance of object"
 """The prompt of all published OSOR weights."""
@@ -30,11 +31,7 @@ class PromptEmbeddings:
     def read(cls, path: Path) -> Self:
         """Read ``prompt_embeds`` and ``pooled_prompt_embeds`` of a ``.safetensors`` or ``.pt`` file; WeightsError."""
         try:
-            state = (
-                load_file(path)
-                if path.suffix == ".safetensors"
-                else torch.load(path, map_location="cpu", weights_only=True)
-            )
+            state = load_tensors(path)
             found = cls(state[TOKENS].float(), state[POOLED].float())
         except (
             OSError,

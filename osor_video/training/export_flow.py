@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 
 from osor_video.errors import ConfigError
 from osor_video.flow.weights import BUNDLED
+from osor_video.removal.record import sha256_of
 from osor_video.training.config import FlowTrainingConfig
 from osor_video.training.export import DATA
 from osor_video.training.loop import load_averaged
@@ -47,7 +47,7 @@ def export_flow(config: FlowTrainingConfig, run: Path, figures_file: Path, targe
         "updates": config.updates,
         "hardware": f"{config.loop.device}, {config.loop.threads} thread(s), {platform.machine()}",
         "licence": "Apache-2.0",
-        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+        "sha256": sha256_of(target),
         "validation": figures,
     }
     target.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
 from osor_video.removal.record import Architecture
@@ -32,8 +33,6 @@ from osor_video.training.photos import list_photos, random_crop, read_photo, spl
 from osor_video.training.picture_loss import PictureLoss, build_picture_loss
 
 STRIDE = 8
-FIRST_ALPHA_LOGIT = -2.0
-"""An eighth: about the share of a pair that object and effects cover."""
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware and the object's [B, 1, S, S] of 0 and 1."""
 
@@ -60,11 +59,9 @@ class Sources:
 class PairBatches(Dataset[Batch]):
     """The batch of each step: a function of the seed and the step number alone."""
 
-    photos: list[Path]
-    cutouts: list[Cutout]
+    sources: Sources
     config: PairsConfig
     steps: range
-    plates: Plates | None = None
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -88,9 +85,10 @@ class PairBatches(Dataset[Batch]):
         """A crop of a plate with ``plates_share``, else a pair made of a photograph and cut-outs."""
         sizes = (self.config.crop_px, self.config.widest_crop_px)
         # Without plates nothing is drawn for them: a seed keeps its batches.
-        if self.plates is not None and random.random() < self.config.plates_share:
-            return random_plate_crop(self.plates[int(random.integers(len(self.plates)))], *sizes, random)
-        return make_pair(self.photos, self.cutouts, *sizes, random)
+        plates = self.sources.plates
+        if plates is not None and random.random() < self.config.plates_share:
+            return random_plate_crop(plates[int(random.integers(len(plates)))], *sizes, random)
+        return make_pair(self.sources.photos, self.sources.cutouts, *sizes, random)
 
 
 def _pictures(pictures: list[Any]) -> Tensor:
@@ -182,7 +180,6 @@ class RemovalLoss:
     z0_limit: float | None = None
     """Where z0 is clamped, None to leave it; some bases' schedules ask for it."""
 
-    @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """[B, 3, S, S] in [0, 1] -> scaled latents."""
         return scaled_latent(self.autoencoder, self.latent_scale, pictures)
@@ -270,7 +267,7 @@ def first_unet(config: RemoverConfig) -> Any:
     if config.prediction_type == "residual":
         nn.init.zeros_(unet.conv_out.weight)
         nn.init.zeros_(unet.conv_out.bias)
-        nn.init.constant_(unet.conv_out.bias[-1:], FIRST_ALPHA_LOGIT)
+        nn.init.constant_(unet.conv_out.bias[-1:], FIRST_LOGIT)
     return unet
 
 
@@ -316,7 +313,7 @@ def train_on_pairs(
     )
     run.resume()
     steps = range(run.step, config.loop.steps)
-    dataset = PairBatches(sources.photos, sources.cutouts, config, steps, sources.plates)
+    dataset = PairBatches(sources, config, steps)
     batches: Iterator[Batch] = stream_batches(dataset, config.workers)
 
     cells = config.crop_px // STRIDE

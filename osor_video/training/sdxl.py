@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from osor_video.errors import ConfigError, WeightsError
 from osor_video.removal.adapter import SDXL_LAYOUT, read_adapter, widen_output, write_adapter
+from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.prompt import PromptEmbeddings, encode_prompt
 from osor_video.removal.record import AdapterRecord, sha256_of
 from osor_video.report import Progress, silent
@@ -21,7 +22,7 @@ from osor_video.training.config import SdxlLoraConfig
 from osor_video.training.loop import CHECKPOINT, read_averaged
 from osor_video.training.lora import AdaptedUNet, Frozen, add_adapters, save_memory
 from osor_video.training.picture_loss import build_picture_loss
-from osor_video.training.remover import FIRST_ALPHA_LOGIT, RemovalLoss, Sources, train_on_pairs
+from osor_video.training.remover import RemovalLoss, Sources, train_on_pairs
 
 PROMPT_FILE = "prompt.safetensors"
 RECORD_FILE = "adapter.json"
@@ -113,7 +114,7 @@ def adapt(base: SdxlBase, prompt: PromptEmbeddings, config: SdxlLoraConfig) -> A
     _check_prompt(prompt, unet.config)
     torch.manual_seed(config.loop.seed)
     rows = base.latent_channels + (1 if config.phase == 2 else 0)
-    widen_output(unet, SDXL_LAYOUT.whole, rows, FIRST_ALPHA_LOGIT)
+    widen_output(unet, SDXL_LAYOUT.whole, rows, FIRST_LOGIT)
     add_adapters(unet, config.rank)
     unet.to(config.loop.device, memory_format=torch.channels_last)
     for parameter in unet.parameters():

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from osor_video.benchmark.davis import track_masks
 from osor_video.config import FlowConfig, MaskConfig
 from osor_video.errors import ConfigError
 from osor_video.flow.estimate import DisFlow, FlowEstimator, FlowPair, RaftFlow, working_size
 from osor_video.flow.warp import inside, warp
 from osor_video.flow.weights import build_flow
-from osor_video.follow import follow
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.track import MaskTracker
-from osor_video.report import Stopwatch
 from osor_video.tensors import Mask, Picture, picture_to_tensor
+from osor_video.training.closeness import iou
 from osor_video.training.config import SequenceConfig
 from osor_video.training.cutouts import load_cutouts
 from osor_video.training.flow import end_point_error, flows_to_batch
@@ -112,14 +112,9 @@ def tracking_j(
 ) -> float:
     """Mean intersection over union of the masks tracked from the first one, over all frames but the first."""
     tracker = MaskTracker(features, MaskConfig())
-    scores = []
     with ThreadPoolExecutor(1) as pool:
-        moving = follow(frames, estimator, pool, lambda: tracker.follows, Stopwatch())
-        tracker.start(next(moving).picture, masks[0])
-        for frame, truth in zip(moving, masks[1:], strict=True):
-            found = tracker.step(frame.picture, frame.flow).mask
-            scores.append(float((found & truth).sum() / max(1, (found | truth).sum())))
-    return float(np.mean(scores))
+        tracked = list(track_masks(frames, masks, estimator, tracker, pool))
+    return float(np.mean([iou(found.mask, true) for found, true in tracked[1:]]))
 
 
 def read_davis(folder: Path, name: str, limit: int | None) -> tuple[list[Picture], list[Mask]]:

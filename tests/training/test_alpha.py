@@ -20,12 +20,11 @@ from osor_video.training.remover import train_remover
 from tests.tiny import TINY
 from tests.training.test_runs import (
     autoencoder_config,
-    checkpoint,
     equal_states,
     log_rows,
     loop,
     remover_config,
-    stop_and_go_on,
+    whole_and_parts,
 )
 
 
@@ -48,9 +47,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     def train(config: AlphaConfig, folder: Path) -> None:
         train_alpha(config, photos_folder, cutouts_folder, autoencoder_run, folder)
 
-    train(alpha_config(), tmp_path / "whole")
-    stop_and_go_on(train, alpha_config, tmp_path / "parts")
-    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    whole, parts = whole_and_parts(train, alpha_config, tmp_path)
     assert equal_states(whole["module"], parts["module"])
     figures = {name: float(value) for name, value in log_rows(tmp_path / "whole")[-1].items()}
     for_alpha = figures["bce"] + 2 * (figures["dice"] + figures["dice_beyond"])

@@ -18,7 +18,7 @@ from osor_video.training.cutouts import load_cutouts
 from osor_video.training.folders import open_plates, random_plate_crop, resize_pair, write_effect_masks
 from osor_video.training.pairs import Pair
 from osor_video.training.photos import list_photos, square_region
-from osor_video.training.remover import PairBatches
+from osor_video.training.remover import PairBatches, Sources
 from tests.training.plates import iou, scene, write_mask, write_plates, write_rgb
 
 SIDE = 64
@@ -203,9 +203,8 @@ def batches_of(
         loop=LoopConfig(batch=4), crop_px=SIDE, widest_crop_px=128, bad_mask_share=0.5, plates_share=share
     )
     plates = open_plates(plates_folder) if plates_folder else None
-    return PairBatches(
-        list_photos(photos_folder), load_cutouts(cutouts_folder)[0], config, range(5, 9), plates
-    )
+    sources = Sources(list_photos(photos_folder), load_cutouts(cutouts_folder)[0], plates)
+    return PairBatches(sources, config, range(5, 9))
 
 
 def same(first: tuple[torch.Tensor, ...], second: tuple[torch.Tensor, ...]) -> bool:

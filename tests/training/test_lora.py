@@ -13,10 +13,10 @@ from torch import Tensor
 
 from osor_video.errors import ConfigError, WeightsError
 from osor_video.removal.adapter import SDXL_LAYOUT, merge_adapter
+from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.prompt import PromptEmbeddings
 from osor_video.training.config import LoopConfig, SdxlLoraConfig
 from osor_video.training.lora import AdaptedUNet, add_adapters
-from osor_video.training.remover import FIRST_ALPHA_LOGIT
 from osor_video.training.sdxl import SdxlBase, adapt, load_base
 from tests.tiny_sdxl import POOLED, WIDTH, tiny_unet
 
@@ -70,7 +70,7 @@ def test_fresh_adapters_change_nothing_and_phase_2_has_alpha(
         )
     assert out.shape[1] == channels
     if phase == 2:
-        assert out[:, 4].unique().tolist() == pytest.approx([FIRST_ALPHA_LOGIT])
+        assert out[:, 4].unique().tolist() == pytest.approx([FIRST_LOGIT])
 
 
 def test_the_same_seed_begins_with_the_same_adapters(sdxl_folder: Path) -> None:
@@ -139,7 +139,7 @@ def test_phase_2_begins_with_phase_1(sdxl_folder: Path) -> None:
     with torch.no_grad():
         out = second(INPUTS, 400).sample
         torch.testing.assert_close(out[:, :4], first(INPUTS, 400).sample, atol=1e-5, rtol=1e-5)
-    assert out[:, 4].unique().tolist() == pytest.approx([FIRST_ALPHA_LOGIT])
+    assert out[:, 4].unique().tolist() == pytest.approx([FIRST_LOGIT])
     assert (second.state_dict()["unet.conv_out.bias"][:4] == begun["unet.conv_out.bias"]).all()
 
 

@@ -76,13 +76,17 @@ def checkpoint(folder: Path) -> dict[str, Any]:
     return state
 
 
-def stop_and_go_on(train: Callable[[Any, Path], None], config_of: Callable[..., Any], folder: Path) -> None:
-    """One step a call (the wall time is over at once), then the rest."""
+def whole_and_parts(
+    train: Callable[[Any, Path], None], config_of: Callable[..., Any], folder: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Checkpoints of a run of three steps, and of one stopped after its first (the wall time is over at once)."""
+    train(config_of(), folder / "whole")
     constant = {"learning_rate": 1e-3}
-    train(config_of(3, minutes=1e-9, **constant), folder)
-    assert checkpoint(folder)["step"] == 1
-    train(config_of(3, **constant), folder)
-    assert checkpoint(folder)["step"] == 3
+    train(config_of(3, minutes=1e-9, **constant), folder / "parts")
+    assert checkpoint(folder / "parts")["step"] == 1
+    train(config_of(3, **constant), folder / "parts")
+    assert checkpoint(folder / "parts")["step"] == 3
+    return checkpoint(folder / "whole"), checkpoint(folder / "parts")
 
 
 def command(*arguments: object) -> tuple[int, str]:
@@ -94,9 +98,7 @@ def test_a_resumed_autoencoder_run_equals_an_uninterrupted_one(photos_folder: Pa
     def train(config: AutoencoderConfig, folder: Path) -> None:
         train_autoencoder(config, photos_folder, folder)
 
-    train(autoencoder_config(), tmp_path / "whole")
-    stop_and_go_on(train, autoencoder_config, tmp_path / "parts")
-    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    whole, parts = whole_and_parts(train, autoencoder_config, tmp_path)
     assert equal_states(whole["module"], parts["module"])
     assert equal_states(whole["averaged"], parts["averaged"])
 
@@ -107,9 +109,7 @@ def test_a_resumed_remover_run_equals_an_uninterrupted_one(
     def train(config: RemoverConfig, folder: Path) -> None:
         train_remover(config, photos_folder, cutouts_folder, autoencoder_run, folder)
 
-    train(remover_config(), tmp_path / "whole")
-    stop_and_go_on(train, remover_config, tmp_path / "parts")
-    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    whole, parts = whole_and_parts(train, remover_config, tmp_path)
     assert equal_states(whole["module"], parts["module"])
     assert not equal_states(whole["module"], whole["averaged"])
 
@@ -168,9 +168,7 @@ def test_a_resumed_contest_equals_an_uninterrupted_one(
     def train(config: RemoverConfig, folder: Path) -> None:
         train_remover(config, photos_folder, cutouts_folder, autoencoder_run, folder)
 
-    train(contested_config(), tmp_path / "whole")
-    stop_and_go_on(train, contested_config, tmp_path / "parts")
-    whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    whole, parts = whole_and_parts(train, contested_config, tmp_path)
     assert equal_states(whole["module"], parts["module"])
     assert equal_states(whole["discriminator"]["module"], parts["discriminator"]["module"])
     moments, others = (state["discriminator"]["optimiser"]["state"] for state in (whole, parts))

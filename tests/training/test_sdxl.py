@@ -98,7 +98,7 @@ def test_steps_change_the_adapters_alone_and_make_the_loss_fall(
     assert len(moved) == len(fresh.state_dict())
     objective = build_objective(base, settings)
     sources = Sources.open(photos_folder, cutouts_folder)
-    batch = PairBatches(sources.photos, sources.cutouts, settings, range(1))[0]
+    batch = PairBatches(sources, settings, range(1))[0]
     eps = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         losses = [float(objective(module, batch, eps)[0]) for module in (fresh, trained)]
