@@ -118,6 +118,8 @@ class RemovalConfig(_Stage):
     """Frames the network sees together; worth raising on a GPU."""
     latent_warp: float = Field(default=0.8, ge=0, le=1)
     """Share of the carried latent in the hole; 0 makes every frame anew."""
+    noise: Literal["shot", "frame"] = "shot"
+    """shot: the same noise tile in every frame, which steadies what is generated; frame: a fresh one each time."""
     anchor_frames: int = Field(default=12, ge=1)
     """Frames after which the carried latent starts anew from the fused one."""
 

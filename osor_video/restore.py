@@ -194,7 +194,13 @@ class Restorer:
             crop = self._crops[item.planes.index]
             assert crop is not None  # a frame with a hole has a crop: both come from the same notes
             inputs.append(
-                RemovalInput(item.seen.rgb, item.hole, crop, self._notes[item.planes.index].flow_back)
+                RemovalInput(
+                    item.seen.rgb,
+                    item.hole,
+                    crop,
+                    self._notes[item.planes.index].flow_back,
+                    item.planes.index,
+                )
             )
         with self._clock.stage("remove"):
             removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)

@@ -263,6 +263,18 @@ def bench(
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
     ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Beside Telea: OSOR per frame, PatchMatch, median, flow copy.")
+    ] = False,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also runs that leave out one part each.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=2, help="Only the first N frames of each.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="Folder for strips, differences and slices over time.")
+    ] = None,
     model: Model = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
@@ -271,6 +283,7 @@ def bench(
     """Measure quality against true clean plates, beside simple baselines."""
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
+        check_folder_target(pictures, "--pictures")
         named = _networks(model, flow, flow_weights, tracker)
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
@@ -282,7 +295,10 @@ def bench(
         if speed:
             benchmark.measure_lengths(cases[0], values, markdown)
         else:
-            benchmark.measure_quality(cases, values, preset, markdown)
+            from osor_video.benchmark.run import Extent  # noqa: PLC0415
+
+            extent = Extent(peers, ablations, frames, pictures)
+            benchmark.measure_quality(cases, values, preset, markdown, extent)
 
 
 @app.command()

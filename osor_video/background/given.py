@@ -96,20 +96,28 @@ def lay_plate(target: ShotFrame, picture: Picture, margin: float, moving: bool) 
     """The user's ``picture`` [H, W, 3] as ``target`` would show it.
 
     A homography from matched corners outside the hole, then the dense residual of the recovered plate's registration; exposure is
-    matched over what both show. Confidence is the share of the surroundings that agree: what disagrees there may be a shadow, so
-    it takes more than a small part. ``moving``: the plate is a clip, whose grain is alive.
+    matched over what both show. Twice: what disagrees the first time, a shadow or another thing, has no say in the second.
+    Confidence is the share of the surroundings that agree. ``moving``: the plate is a clip, whose grain is alive.
     """
     box = plate_box(target.hole, margin)
     area = np.s_[box[0] : box[2], box[1] : box[3]]
     still = replace(target, camera=np.eye(3))
-    other = ShotFrame(-1, picture, np.zeros_like(target.hole), _match(target, picture))
+    view = look(
+        still.camera, ShotFrame(-1, picture, np.zeros_like(target.hole), _match(target, picture)), box
+    )
     shown, hole = still.rgb[area], still.hole[area]
-    registration = Registration(*guide_of(shown, hole, still.clearness[area], None), box)
-    sample = sample_view(registration, look(still.camera, other, box), shown, hole, None)
-    valid = sample.weight > 0
-    confidence = valid * _agreement(sample.grey, to_grey(shown), valid & ~hole)
-    grain = np.ones_like(confidence) if moving else None
-    return Plate(box, np.clip(sample.colours / 255, 0, 1), confidence.astype(np.float32), grain)
+    laid: Plate | None = None
+    unlike = hole
+    for _ in range(2):
+        registration = Registration(*guide_of(shown, hole, still.clearness[area], laid), box)
+        sample = sample_view(registration, view, shown, unlike, None)
+        known = (sample.weight > 0) & ~hole
+        agreed = known & _alike(sample.grey, to_grey(shown))
+        confidence = np.where(sample.weight > 0, _share_near(agreed, known), 0).astype(np.float32)
+        laid = Plate(box, np.clip(sample.colours / 255, 0, 1), confidence)
+        unlike = ~agreed
+    assert laid is not None  # twice round
+    return replace(laid, grain=np.ones_like(laid.confidence)) if moving else laid
 
 
 def prefer(given: Plate, recovered: Plate, trust: float) -> Plate:
@@ -154,14 +162,18 @@ def _match(target: ShotFrame, picture: Picture) -> Homography:
     return np.asarray(homography, np.float64)
 
 
-def _agreement(grey: FloatMap, shown: npt.NDArray[np.uint8], known: Mask) -> FloatMap:
-    """Share of the known pixels nearby at which both show the same, brought to [0, 1], [h, w]."""
+def _alike(grey: FloatMap, shown: npt.NDArray[np.uint8]) -> Mask:
+    """Where both show the same, grain aside."""
     difference = cv2.GaussianBlur(grey - shown.astype(np.float32), (0, 0), 1.5)
-    agreed = (known & (np.abs(difference) < AGREED)).astype(np.float32)
+    return np.asarray(np.abs(difference) < AGREED)
+
+
+def _share_near(agreed: Mask, known: Mask) -> FloatMap:
+    """Share of the known pixels nearby that are agreed on, brought from its two limits to [0, 1], [h, w]."""
     reach = max(4.0, NEIGHBOURHOOD * max(known.shape))
     near = [
-        cv2.GaussianBlur(part, (0, 0), reach, borderType=cv2.BORDER_CONSTANT)
-        for part in (agreed, known.astype(np.float32))
+        cv2.GaussianBlur(part.astype(np.float32), (0, 0), reach, borderType=cv2.BORDER_CONSTANT)
+        for part in (agreed, known)
     ]
     share = near[0] / np.maximum(near[1], 1e-6)
     return np.asarray(np.clip((share - DOUBTFUL_SHARE) / (SURE_SHARE - DOUBTFUL_SHARE), 0, 1), np.float32)

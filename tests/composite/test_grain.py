@@ -18,7 +18,7 @@ def noisy(frame: Picture, sigma: float, blur_px: float, seed: int) -> Picture:
     noise = np.random.default_rng(seed).standard_normal(frame.shape)
     if blur_px:
         noise = cv2.GaussianBlur(noise, (0, 0), blur_px)
-    return np.clip(np.rint(frame + sigma * noise / noise.std()), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(frame + sigma * noise / noise.std()), 0, 255), np.uint8)
 
 
 def measured(world: World, sigma: float, blur_px: float = 0, time: int = 2) -> Grain:
