@@ -95,7 +95,8 @@ def test_regions_plate_and_effects_are_heard(material: Material, tmp_path: Path)
     assert result.exit_code == 0, result.output
     before, after = (list(pictures_of(path)) for path in (material.clip, tmp_path / "o.mkv"))
     for index, (shot, done) in enumerate(zip(before, after, strict=True)):
-        assert np.array_equal(shot[:, :50], done[:, :50])
+        # In RGB the next chroma samples colour the last kept columns; test_controls.py compares the samples themselves.
+        assert np.array_equal(shot[:, :44], done[:, :44])
         assert (shot != done)[spot].any() == (index >= 3)
     # In the last frame the whole square lies outside what is kept, and the plate shows what is behind it.
     assert np.abs(after[-1].astype(int) - wall())[square_mask(FRAMES - 1)].mean() < 8
