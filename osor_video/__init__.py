@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from osor_video.api import VideoRemover, as_marks, as_seed, remove_object
+    from osor_video.api import VideoRemover, as_marks, as_region, as_seed, remove_object
     from osor_video.config import Config
     from osor_video.errors import ConfigError, MaskError, OsorError, VideoError, WeightsError
     from osor_video.report import RunReport
@@ -29,6 +29,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "as_marks",
+    "as_region",
     "as_seed",
     "remove_object",
 ]
@@ -36,7 +37,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    **dict.fromkeys(("VideoRemover", "as_marks", "as_seed", "remove_object"), "osor_video.api"),
+    **dict.fromkeys(("VideoRemover", "as_marks", "as_region", "as_seed", "remove_object"), "osor_video.api"),
     **dict.fromkeys(
         ("ConfigError", "MaskError", "OsorError", "VideoError", "WeightsError"), "osor_video.errors"
     ),

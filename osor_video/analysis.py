@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import cv2
 import numpy as np
 
-from osor_video.background.camera import Homography, camera_step
+from osor_video.background.camera import GreyPicture, Homography, camera_step
+from osor_video.composite.grain import Grain, measure_grain, median_grain
 from osor_video.config import Config, MaskConfig
 from osor_video.flow.complete import complete_flow
 from osor_video.flow.estimate import FlowEstimator, FlowPair
@@ -21,6 +23,7 @@ from osor_video.follow import follow
 from osor_video.masks.build import Tracker
 from osor_video.masks.drift import Drift, DriftWatch
 from osor_video.masks.held import BackFrame, FrameMasks, Marked, pack_mask, unpack_mask
+from osor_video.masks.region import FrameRegions
 from osor_video.masks.shots import CutDetector
 from osor_video.masks.track import hole
 from osor_video.removal.crop import HoleBox, bounding_box
@@ -30,6 +33,8 @@ from osor_video.tensors import FloatMap, Mask, Picture
 
 FLOW_GRID = 4
 """The completed background flow is smooth: it is kept on a grid this many times coarser than it was estimated on."""
+GRAIN_FRAMES = 6
+"""Frames back and ahead that are heard about a frame's grain: coding changes it from frame to frame."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class FrameNotes:
     """Bounding box of the grown mask, None where there is nothing to remove."""
     flow_back: FloatMap | None
     """Completed background flow to the frame before, [h, w, 2] in pixels of the frame."""
+    packed_added: bytes | None = None
+    packed_kept: bytes | None = None
+    grain: Grain | None = None
+    """Of the surroundings of the hole; None in the first frame of a shot, and where too little is known."""
 
     @property
     def mask(self) -> Mask:
@@ -52,9 +61,27 @@ class FrameNotes:
         return unpack_mask(self.packed_mask, self.size_hw)
 
     @property
+    def added(self) -> Mask | None:
+        """The user's region [H, W] that is to go too."""
+        return None if self.packed_added is None else unpack_mask(self.packed_added, self.size_hw)
+
+    @property
+    def kept(self) -> Mask | None:
+        """The user's region [H, W] that is never touched."""
+        return None if self.packed_kept is None else unpack_mask(self.packed_kept, self.size_hw)
+
+    @property
     def score(self) -> float:
         """How far the mask is to be trusted, in [0, 1]."""
         return self.drift.score
+
+
+@dataclass(frozen=True)
+class _Last:
+    picture: Picture
+    grey: GreyPicture
+    grown: Mask
+    shot: int
 
 
 def analyse(
@@ -64,28 +91,34 @@ def analyse(
     config: Config,
     pool: Executor,
     clock: Stopwatch,
+    regions: Iterable[FrameRegions] | None = None,
 ) -> Iterator[tuple[Mask, FrameNotes]]:
     """Follow the object through ``frames`` [H, W, 3] with ``masks``; yields each frame's mask with its notes, in order.
 
-    The flow of the next frame is estimated in ``pool`` meanwhile.
+    ``regions`` are the user's for every frame. The flow of the next frame is estimated in ``pool`` meanwhile.
     """
     camera: Homography = np.eye(3)
-    last: tuple[np.ndarray, Mask, int] | None = None
+    last: _Last | None = None
     watch = DriftWatch()
-    for frame in follow(frames, flow, pool, lambda: masks.follows, clock):
-        cut = last is None or frame.shot != last[2]
+    painted = repeat(FrameRegions()) if regions is None else regions
+    moving = follow(frames, flow, pool, lambda: masks.follows, clock)
+    for frame, region in zip(moving, painted, strict=False):
+        cut = last is None or frame.shot != last.shot
         with clock.stage("mask"):
             held = masks.step(frame.picture, frame.flow)
             drift = watch.see(held.mask, held.score, frame.flow, exact=held.exact, cut=cut)
         with clock.stage("camera"):
             grey = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2GRAY)
-            grown = hole(held.mask, config.mask.grow, config.mask.smooth)
+            grown = _with(hole(held.mask, config.mask.grow, config.mask.smooth), region.added)
             if last is not None and not cut:
-                camera = camera_step(last[0], grey, last[1], grown) @ camera
+                camera = camera_step(last.grey, grey, last.grown, grown) @ camera
             else:
                 camera = np.eye(3)
             flow_back = _background_flow(frame.flow, grown)
-        last = grey, grown, frame.shot
+            box, grain = bounding_box(grown), None
+            if config.composite.grain and last is not None and frame.flow is not None and box is not None:
+                grain = measure_grain(last.picture, frame.picture, frame.flow, grown, box)
+        last = _Last(frame.picture, grey, grown, frame.shot)
         yield (
             held.mask,
             FrameNotes(
@@ -94,18 +127,43 @@ def analyse(
                 drift,
                 frame.shot,
                 camera,
-                bounding_box(grown),
+                bounding_box(_without(grown, region.kept)),
                 flow_back,
+                _packed(region.added),
+                _packed(region.kept),
+                grain,
             ),
         )
 
 
 def hole_of(notes: Sequence[FrameNotes], index: int, config: MaskConfig) -> Mask:
-    """What is to be filled in frame ``index`` [H, W]: the mask smoothed and grown, with those of the neighbours in time."""
+    """What hides the background in frame ``index`` [H, W]: the mask smoothed and grown, with those of the neighbours in
+
+    time and the region that the user added. What the user keeps is not left out of it.
+    """
     reach = config.window_frames
     near = notes[max(index - reach, 0) : index + reach + 1]
     masks = [note.mask for note in near if note.shot == notes[index].shot]
-    return hole(np.logical_or.reduce(masks), config.grow, config.smooth)
+    return _with(hole(np.logical_or.reduce(masks), config.grow, config.smooth), notes[index].added)
+
+
+def _packed(mask: Mask | None) -> bytes | None:
+    return None if mask is None else pack_mask(mask)
+
+
+def grain_of(notes: Sequence[FrameNotes], index: int) -> Grain | None:
+    """The grain about frame ``index``: the median of what its neighbours in the shot measured, None where none did."""
+    near = notes[max(index - GRAIN_FRAMES, 0) : index + GRAIN_FRAMES + 1]
+    found = [note.grain for note in near if note.grain is not None and note.shot == notes[index].shot]
+    return median_grain(found) if found else None
+
+
+def _with(mask: Mask, added: Mask | None) -> Mask:
+    return mask if added is None else mask | added
+
+
+def _without(mask: Mask, kept: Mask | None) -> Mask:
+    return mask if kept is None else mask & ~kept
 
 
 def with_hole_boxes(notes: Sequence[FrameNotes], config: MaskConfig) -> list[FrameNotes]:
@@ -113,7 +171,7 @@ def with_hole_boxes(notes: Sequence[FrameNotes], config: MaskConfig) -> list[Fra
     if not config.window_frames:
         return list(notes)
     return [
-        replace(note, hole_box=bounding_box(hole_of(notes, index, config)))
+        replace(note, hole_box=bounding_box(_without(hole_of(notes, index, config), note.kept)))
         for index, note in enumerate(notes)
     ]
 

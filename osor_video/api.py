@@ -13,11 +13,12 @@ import numpy.typing as npt
 from osor_video.config import Config
 from osor_video.errors import MaskError
 from osor_video.masks.marks import Marks
+from osor_video.masks.region import Region, Regions
 from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PointsSeed, PolygonSeed, Seed, UnionSeed
 from osor_video.pipeline import VideoRemover
 from osor_video.report import RunReport
 
-__all__ = ["MaskLike", "VideoRemover", "as_marks", "as_seed", "remove_object"]
+__all__ = ["MaskLike", "RegionLike", "VideoRemover", "as_marks", "as_region", "as_seed", "remove_object"]
 
 FrameMaskLike = (
     str | PathLike[str] | npt.NDArray[Any] | tuple[int, int, int, int] | Sequence[tuple[int, int]] | Seed
@@ -28,23 +29,48 @@ MaskLike = FrameMaskLike | Mapping[int, FrameMaskLike] | Sequence[str | PathLike
 video of masks."""
 
 
+RegionLike = str | PathLike[str] | Mapping[int, str | PathLike[str]] | Sequence[str | PathLike[str]] | Region
+"""A picture for the whole clip, a folder by frame or a video; several, united; or a dict of pictures by frame, each holding from
+its frame on until the next."""
+
+
 def remove_object(
     source: str | PathLike[str],
     mask: MaskLike,
     output: str | PathLike[str],
     *,
     preset: str = "balanced",
+    effect_mask: RegionLike = (),
+    keep: RegionLike = (),
     **overrides: Any,
 ) -> RunReport:
     """Write ``output``: ``source`` without what ``mask`` marks, shadow included.
 
-    ``overrides`` are settings of ``Config``, two underscores for a dot: ``seed=1``, ``flow__height_px=200``.
+    What ``effect_mask`` shows goes too; what ``keep`` shows is never touched. ``overrides`` are settings of ``Config``, two
+    underscores for a dot: ``seed=1``, ``flow__height_px=200``.
     Raises an OsorError that says what is wrong; nothing is written then.
     """
     marks = as_marks(mask)
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}
     remover = VideoRemover.from_config(Config.load(preset, overrides=dotted))
-    return remover.remove(Path(source), marks, Path(output))
+    regions = Regions(as_region(effect_mask), as_region(keep))
+    return remover.remove(Path(source), marks, Path(output), regions=regions)
+
+
+def as_region(region: RegionLike) -> Region:
+    """What ``region`` means, by its type; MaskError for anything else."""
+    if isinstance(region, Region):
+        return region
+    if isinstance(region, str | PathLike):
+        return Region(paths=(Path(region),))
+    if isinstance(region, Mapping):
+        return Region(tuple((int(frame), Path(path)) for frame, path in region.items()))
+    if isinstance(region, Sequence) and all(isinstance(part, str | PathLike) for part in region):
+        return Region(paths=tuple(Path(part) for part in region))
+    raise MaskError(
+        f"The region is {region!r}, expected the path of a picture, a folder or a video, several of them, or a dict of "
+        "pictures by frame."
+    )
 
 
 def as_marks(mask: MaskLike) -> Marks:

@@ -83,6 +83,8 @@ class BackgroundConfig(_Stage):
     """Frames asked at most for one frame; cost grows with it."""
     first_frames: int = Field(default=4, ge=1)
     """Frames asked for the first guess, which then guides the rest."""
+    plate: Path | None = None
+    """Your own clean plate: a picture of the place without the object, or a clip with a frame for every frame."""
     margin: float = Field(default=0.35, ge=0, le=2)
     """Surroundings of the hole that are recovered with it, as a share of its longer side; effects are found
     there."""
@@ -91,6 +93,8 @@ class BackgroundConfig(_Stage):
 class EffectsConfig(_Stage):
     """Finding the object's shadow and reflection."""
 
+    find: Literal["off", "auto", "strong"] = "auto"
+    """off: only what is masked goes; strong: fainter effects and some farther away go too, at the price of false ones."""
     threshold: float = Field(default=0.12, gt=0)
     """Change of log luminance against the plate from which a pixel counts as shaded or mirrored."""
     hue: float = Field(default=0.16, gt=0)
@@ -114,6 +118,8 @@ class RemovalConfig(_Stage):
     """Frames the network sees together; worth raising on a GPU."""
     latent_warp: float = Field(default=0.8, ge=0, le=1)
     """Share of the carried latent in the hole; 0 makes every frame anew."""
+    noise: Literal["shot", "frame"] = "shot"
+    """shot: the same noise tile in every frame, which steadies what is generated; frame: a fresh one each time."""
     anchor_frames: int = Field(default=12, ge=1)
     """Frames after which the carried latent starts anew from the fused one."""
 
@@ -125,6 +131,8 @@ class CompositeConfig(_Stage):
     """Softness of the hole's edge, as a share of the frame's height."""
     trust: float = Field(default=0.5, gt=0, le=1)
     """Plate confidence from which its real pixels are preferred to generated ones."""
+    grain: float = Field(default=1, ge=0, le=2)
+    """Share of the surroundings' measured grain that the fill gets where it lacks it; 0 leaves it clean."""
 
 
 class EncodeConfig(_Stage):

@@ -19,6 +19,8 @@ from typing import Self
 import numpy as np
 
 from osor_video.analysis import FrameNotes, analyse, shots_of, track_back, ways_back, with_hole_boxes
+from osor_video.background.given import GivenPlate, open_plate
+from osor_video.composite.fill import Fill
 from osor_video.config import Config, MaskConfig
 from osor_video.errors import VideoError
 from osor_video.flow.estimate import FlowEstimator
@@ -27,19 +29,23 @@ from osor_video.masks.build import build_tracker, check_sam2, object_of
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.held import BackFrame, FrameMasks, GivenFrames, KeyedFrames, Marked
 from osor_video.masks.marks import Keyframes, Marks
+from osor_video.masks.region import NO_REGIONS, Regions
 from osor_video.masks.seed import Seed
 from osor_video.parallel import shared_cores
 from osor_video.removal.model import OsorModel, bundled_model_path
 from osor_video.removal.remover import OneStepRemover
 from osor_video.report import Progress, RunReport, Stopwatch, peak_memory_mb, silent
 from osor_video.restore import Restored, Restorer
-from osor_video.tensors import Mask, Picture
+from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.orient import shown_size, to_coded, to_shown
 from osor_video.video.planes import planes_to_rgb
 from osor_video.video.probe import SourceInfo, probe
 from osor_video.video.reader import open_reader, read_planes, read_span
 from osor_video.video.target import check_target
 from osor_video.video.writer import VideoWriter
+
+SEEN = 0.995
+"""Share of a hole that has to be borrowed for the rest, specks, not to be spoken of."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,36 @@ class Analysed:
     source: SourceInfo
     notes: list[FrameNotes]
     decoder: str
+    plate: GivenPlate | None = None
+
+
+class _Tally:
+    """What the frames of one run add up to."""
+
+    def __init__(self, source: SourceInfo) -> None:
+        self._size_hw = source.size_hw
+        self._frames = 0
+        self.borrowed: dict[int, float] = {}
+        self.replaced = 0.0
+
+    def add(self, fill: Fill | None) -> None:
+        """The next frame's fill."""
+        if fill is not None:
+            self.borrowed[self._frames] = fill.borrowed
+            self.replaced += float(fill.alpha.sum())
+        self._frames += 1
+
+    def unseen(self) -> dict[int, float]:
+        """Share of the hole that nothing borrowed fills, of the frames where it is more than specks."""
+        return {frame: round(1 - share, 4) for frame, share in self.borrowed.items() if share < SEEN}
+
+    def effect(self, fill: Fill | None) -> FloatMap:
+        """A fill's effect on the whole frame, [H, W]."""
+        whole = np.zeros(self._size_hw, np.float32)
+        if fill is not None:
+            top, left, bottom, right = fill.box
+            whole[top:bottom, left:right] = fill.effect
+        return whole
 
 
 class VideoRemover:
@@ -78,39 +114,49 @@ class VideoRemover:
         output: Path,
         progress: Progress = silent,
         on_mask: Callable[[int, Mask], None] | None = None,
+        regions: Regions = NO_REGIONS,
+        on_effect: Callable[[int, FloatMap], None] | None = None,
     ) -> RunReport:
         """Write ``output``: the clip at ``path`` without what ``marks`` mark (a lone seed: in its first frame).
 
-        ``on_mask`` is given every frame's index and mask [H, W] as shown, before any frame is finished.
-        Raises VideoError and MaskError for input that cannot be used; nothing is written then.
+        ``on_mask`` is given every frame's index and mask [H, W] as shown, before any frame is finished; ``on_effect`` its index and
+        the alpha [H, W] of what was found beyond the hole, shadow and reflection, when it is. ``regions`` are the user's own.
+        Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then.
         """
         begin, clock = time.perf_counter(), Stopwatch()
         source = probe(path)
         check_target(output, source, self.config.encode)
-        borrowed, replaced = [], 0.0
+        tally = _Tally(source)
         with shared_cores() as pool:
-            clip = self._analyse(source, marks, pool, clock, progress, on_mask)
+            clip = self._analyse(source, marks, pool, clock, progress, on_mask, regions)
             with VideoWriter(output, source, self.config.encode) as writer:
                 for done, restored in enumerate(self._restore(clip, pool, clock), start=1):
                     with clock.stage("encode"):
                         writer.write(restored.frame)
-                    if restored.fill is not None:
-                        borrowed.append(restored.fill.borrowed)
-                        replaced += float(restored.fill.alpha.sum())
+                    tally.add(restored.fill)
+                    if on_effect is not None:
+                        on_effect(done - 1, to_shown(tally.effect(restored.fill), source.rotation))
                     progress("remove", done, source.frames)
+        return self._report(clip, tally, writer, clock, time.perf_counter() - begin)
+
+    def _report(
+        self, clip: Analysed, tally: _Tally, writer: VideoWriter, clock: Stopwatch, wall_s: float
+    ) -> RunReport:
+        source = clip.source
         return RunReport(
-            source=str(path),
-            output=str(output),
+            source=str(source.path),
+            output=str(writer.path),
             frames=source.frames,
             size_hw=source.size_hw,
-            wall_s=time.perf_counter() - begin,
+            wall_s=wall_s,
             seconds=clock.seconds,
             decoder=clip.decoder,
             flow=self.flow.name,
             model=self.remover.model.record.name,
             fill=self.config.fill,
-            borrowed=float(np.mean(borrowed)) if borrowed else 0.0,
-            replaced=replaced / (source.frames * source.size_hw[0] * source.size_hw[1]),
+            borrowed=float(np.mean(list(tally.borrowed.values()))) if tally.borrowed else 0.0,
+            replaced=tally.replaced / (source.frames * source.size_hw[0] * source.size_hw[1]),
+            unseen={} if self.config.fill == "diffusion" else tally.unseen(),
             mask_scores=[round(note.score, 4) for note in clip.notes],
             mask_drift=_signs(clip.notes),
             cuts=[i for i in range(1, source.frames) if clip.notes[i].shot != clip.notes[i - 1].shot],
@@ -129,7 +175,12 @@ class VideoRemover:
                 yield to_shown(mask, source.rotation), notes.score
 
     def preview(
-        self, path: Path, marks: Marks | Seed, frame: int, progress: Progress = silent
+        self,
+        path: Path,
+        marks: Marks | Seed,
+        frame: int,
+        progress: Progress = silent,
+        regions: Regions = NO_REGIONS,
     ) -> tuple[Picture, Picture]:
         """Frame number ``frame`` of the source and as it will be, both uint8 [H, W, 3] as shown.
 
@@ -139,7 +190,7 @@ class VideoRemover:
         if not 0 <= frame < source.frames:
             raise VideoError(f"Frame {frame} is not in {path}: it has frames 0 to {source.frames - 1}.")
         with shared_cores() as pool:
-            clip = self._analyse(source, marks, pool, Stopwatch(), progress)
+            clip = self._analyse(source, marks, pool, Stopwatch(), progress, None, regions)
             start = max(0, frame - self.config.removal.anchor_frames)
             for restored in self._restore(clip, pool, Stopwatch(), start):
                 if restored.frame.index == frame:
@@ -158,14 +209,16 @@ class VideoRemover:
         clock: Stopwatch,
         progress: Progress,
         on_mask: Callable[[int, Mask], None] | None = None,
+        regions: Regions = NO_REGIONS,
     ) -> Analysed:
-        decoder, passing = self._passes(source, marks, pool, clock, progress)
+        plate = open_plate(self.config, source)
+        decoder, passing = self._passes(source, marks, pool, clock, progress, regions)
         notes = []
         for index, (mask, note) in enumerate(passing):
             notes.append(note)
             if on_mask is not None:
                 on_mask(index, to_shown(mask, source.rotation))
-        return Analysed(source, with_hole_boxes(notes, self.config.mask), decoder)
+        return Analysed(source, with_hole_boxes(notes, self.config.mask), decoder, plate)
 
     def _passes(
         self,
@@ -174,10 +227,12 @@ class VideoRemover:
         pool: Executor,
         clock: Stopwatch,
         progress: Progress,
+        regions: Regions = NO_REGIONS,
     ) -> tuple[str, Iterator[tuple[Mask, FrameNotes]]]:
         """Who decodes, and the first pass frame by frame. The marks are checked before anything is decoded."""
         size_hw = shown_size(source.size_hw, source.rotation)
         marked = Marks.of(marks).resolve(source.frames, size_hw)
+        regions.check(source.frames, size_hw)
         reader = open_reader(source, self.config.decode.decoder)
 
         def passing() -> Iterator[tuple[Mask, FrameNotes]]:
@@ -195,7 +250,10 @@ class VideoRemover:
                     given = stack.enter_context(closing(marked.masks(size_hw)))
                     masks = GivenFrames(to_coded(mask, source.rotation) for mask in given)
                 pictures = (frame.rgb for frame in reader)
-                analysed = analyse(pictures, masks, self.flow, self.config, pool, clock)
+                painted = stack.enter_context(
+                    closing(regions.by_frame(source.frames, source.size_hw, source.rotation))
+                )
+                analysed = analyse(pictures, masks, self.flow, self.config, pool, clock, painted)
                 for done, item in enumerate(analysed, start=1):
                     yield item
                     progress("track", done, source.frames)
@@ -234,7 +292,7 @@ class VideoRemover:
     def _restore(
         self, clip: Analysed, pool: Executor, clock: Stopwatch, start: int = 0
     ) -> Iterator[Restored]:
-        restorer = Restorer(clip.notes, self.remover, clip.source.color, self.config, pool, clock)
+        restorer = Restorer(clip.notes, self.remover, clip.source.color, self.config, pool, clock, clip.plate)
         with closing(read_planes(clip.source)) as planes:
             yield from restorer.run(planes, start)
 

@@ -95,6 +95,8 @@ class RunReport:
     """How far each frame's mask is to be trusted, the signs of drift taken together."""
     cuts: list[int]
     """Frames that begin a new shot."""
+    unseen: dict[int, float] = field(default_factory=dict)
+    """Share of the hole, by frame, that neither the shot nor a given plate shows; frames where all is shown are left out."""
     untouched: list[int] = field(default_factory=list)
     """First frames of the shots in which nothing was masked: they were left as they are."""
     mask_drift: dict[str, list[float]] = field(default_factory=dict)

@@ -7,21 +7,24 @@ does not grow with the clip, and the windows' size does not change the result.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, repeat
 
-from osor_video.analysis import FrameNotes, hole_of
-from osor_video.background.effects import find_effects
+from osor_video.analysis import FrameNotes, grain_of, hole_of
+from osor_video.background.effects import find_effects, join_effects, searched_margin
+from osor_video.background.given import GivenPlate, lay_plate, prefer
 from osor_video.background.recover import Plate, recover
 from osor_video.background.register import ShotFrame
-from osor_video.composite.fill import Fill, make_fill
+from osor_video.composite.fill import Fill, FrameGrain, make_fill
 from osor_video.config import Config
 from osor_video.removal.crop import Crop, plan_crops
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
-from osor_video.video.planes import ColorSpec, PlanarFrame, blend_planes, planes_to_rgb
+from osor_video.tensors import FloatMap, Mask, Picture
+from osor_video.video.planes import ColorSpec, PlanarFrame, blend_planes, planes_to_rgb, whole_samples
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ class Carry:
 
 @dataclass(frozen=True)
 class _Loaded:
+    """A decoded frame; ``hole`` [H, W] is what is to be filled in it, ``kept`` what the user keeps."""
+
     planes: PlanarFrame
     seen: ShotFrame
+    hole: Mask
+    kept: Mask | None
 
 
 class Restorer:
@@ -57,11 +64,15 @@ class Restorer:
         config: Config,
         pool: Executor,
         clock: Stopwatch,
+        given: GivenPlate | None = None,
     ) -> None:
         self._notes = notes
         self._remover = remover
         self._color = color
         self._config = config
+        self._given = given
+        margin = searched_margin(config.background.margin, config.effects)
+        self._background = config.background.model_copy(update={"margin": margin})
         self._pool = pool
         self._clock = clock
         self._crops = self._plan()
@@ -72,16 +83,25 @@ class Restorer:
         loaded: deque[_Loaded] = deque()
         keys: deque[ShotFrame] = deque()
         carry = Carry()
-        for begin in range(start - start % size, len(self._notes), size):
-            end = min(begin + size, len(self._notes))
-            self._load(planes, end + reach, loaded, keys)
-            window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
-            results, carry = self._finish(
-                [item for item in window if item.planes.index >= start], keys, carry
-            )
-            yield from results
-            while keys and keys[0].index < end - reach:
-                keys.popleft()
+        with closing(self._laid()) as laid:
+            for begin in range(start - start % size, len(self._notes), size):
+                end = min(begin + size, len(self._notes))
+                self._load(planes, end + reach, loaded, keys)
+                window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
+                pictures = {item.planes.index: next(laid) for item in window}
+                results, carry = self._finish(
+                    [item for item in window if item.planes.index >= start], keys, pictures, carry
+                )
+                yield from results
+                while keys and keys[0].index < end - reach:
+                    keys.popleft()
+
+    def _laid(self) -> Generator[Picture | None, None, None]:
+        """The user's plate for every frame, None where there is none."""
+        if self._given is None:
+            yield from repeat(None)
+        else:
+            yield from self._given.pictures()
 
     def _load(
         self, planes: Iterator[PlanarFrame], until: int, loaded: deque[_Loaded], keys: deque[ShotFrame]
@@ -94,17 +114,26 @@ class Restorer:
                     return
                 notes = self._notes[frame.index]
                 grown = hole_of(self._notes, frame.index, self._config.mask)
+                kept = None if notes.kept is None else whole_samples(notes.kept, self._color.chroma_log2)
                 seen = ShotFrame(frame.index, planes_to_rgb(frame.planes, self._color), grown, notes.camera)
-            loaded.append(_Loaded(frame, seen))
+            loaded.append(_Loaded(frame, seen, grown if kept is None else grown & ~kept, kept))
             if frame.index % self._config.background.step_frames == 0:
                 keys.append(seen)
 
     def _finish(
-        self, window: Sequence[_Loaded], keys: Sequence[ShotFrame], carry: Carry
+        self,
+        window: Sequence[_Loaded],
+        keys: Sequence[ShotFrame],
+        pictures: Mapping[int, Picture | None],
+        carry: Carry,
     ) -> tuple[list[Restored], Carry]:
         """Finish one window: the network sees its frames in order while plates are made beside it."""
         removing = self._pool.submit(self._remove_all, window, carry)
-        plates = {item.planes.index: self._plate(item, keys) for item in window if self._has_hole(item)}
+        plates = {
+            item.planes.index: self._plate(item, keys, pictures[item.planes.index])
+            for item in window
+            if self._has_hole(item)
+        }
         removals, carry = removing.result()
         # Each waits for its plate, which came into the pool before it.
         return list(self._pool.map(lambda item: self._complete(item, plates, removals), window)), carry
@@ -121,7 +150,7 @@ class Restorer:
         return removals, carry
 
     def _has_hole(self, item: _Loaded) -> bool:
-        return self._notes[item.planes.index].hole_box is not None
+        return bool(item.hole.any())
 
     def _batches(self, window: Sequence[_Loaded]) -> Iterator[tuple[int, list[_Loaded]]]:
         """Frames that the network sees together: of one shot, at places that do not depend on the windows."""
@@ -132,20 +161,28 @@ class Restorer:
         for (shot, _), batch in groupby(window, key):
             yield shot, list(batch)
 
-    def _plate(self, item: _Loaded, keys: Sequence[ShotFrame]) -> Future[Plate] | None:
-        """The plate of a frame from its neighbours in the shot, in work."""
+    def _plate(
+        self, item: _Loaded, keys: Sequence[ShotFrame], picture: Picture | None
+    ) -> Future[Plate] | None:
+        """The plate of a frame from the user's and from its neighbours in the shot, in work."""
         if self._config.fill == "diffusion":
             return None
         index, reach = item.planes.index, self._config.background.reach_frames
         shot = self._notes[index].shot
         others = [key for key in keys if 0 < abs(key.index - index) <= reach]
         return self._pool.submit(
-            self._recover, item.seen, [key for key in others if self._notes[key.index].shot == shot]
+            self._recover, item.seen, [key for key in others if self._notes[key.index].shot == shot], picture
         )
 
-    def _recover(self, seen: ShotFrame, others: Sequence[ShotFrame]) -> Plate:
+    def _recover(self, seen: ShotFrame, others: Sequence[ShotFrame], picture: Picture | None) -> Plate:
         with self._clock.stage("background"):
-            return recover(seen, others, self._config.background)
+            if self._given is None or picture is None:
+                return recover(seen, others, self._background)
+            trust = self._config.composite.trust
+            laid = lay_plate(seen, picture, self._background.margin, self._given.moving)
+            if bool((laid.confidence >= trust).all()):
+                return laid
+            return prefer(laid, recover(seen, others, self._background), trust)
 
     def _remove(
         self, holed: Sequence[_Loaded], state: RemoverState | None
@@ -157,7 +194,13 @@ class Restorer:
             crop = self._crops[item.planes.index]
             assert crop is not None  # a frame with a hole has a crop: both come from the same notes
             inputs.append(
-                RemovalInput(item.seen.rgb, item.seen.hole, crop, self._notes[item.planes.index].flow_back)
+                RemovalInput(
+                    item.seen.rgb,
+                    item.hole,
+                    crop,
+                    self._notes[item.planes.index].flow_back,
+                    item.planes.index,
+                )
             )
         with self._clock.stage("remove"):
             removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)
@@ -176,13 +219,33 @@ class Restorer:
         plate = None if waiting is None else waiting.result()
         seen = item.seen
         with self._clock.stage("composite"):
-            effects = None
-            if plate is not None:
-                effects = find_effects(seen.rgb, plate, seen.hole, self._config.effects)
             removal = removals[item.planes.index]
-            fill = make_fill(seen.rgb, seen.hole, plate, effects, removal, self._config.composite)
+            effect = self._effect(item, plate, removal)
+            fill = make_fill(
+                seen.rgb,
+                item.hole,
+                plate,
+                effect,
+                removal,
+                self._config.composite,
+                item.kept,
+                self._grain(item),
+            )
             planes = blend_planes(item.planes.planes, fill.rgb, fill.alpha, self._color, fill.box)
         return Restored(replace(item.planes, planes=planes), fill)
+
+    def _effect(self, item: _Loaded, plate: Plate | None, removal: Removal | None) -> FloatMap:
+        """Alpha [H, W] of what the object casts, by the plate's witness and by the model's."""
+        effects = self._config.effects
+        found = None
+        if plate is not None and effects.find != "off":
+            found = find_effects(item.seen.rgb, plate, item.seen.hole, effects)
+        return join_effects(item.hole, found, removal.alpha if removal else None, effects)
+
+    def _grain(self, item: _Loaded) -> FrameGrain | None:
+        """The grain of the frame's surroundings as the first pass measured it."""
+        measured = grain_of(self._notes, item.planes.index)
+        return None if measured is None else FrameGrain(measured, self._config.seed, item.planes.index)
 
     def _plan(self) -> list[Crop | None]:
         """A steady crop for each frame, shot by shot."""

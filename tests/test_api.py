@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osor_video.api import MaskLike, as_marks
+from osor_video.api import MaskLike, as_marks, as_region
 from osor_video.errors import MaskError
 from osor_video.masks.marks import Marks
+from osor_video.masks.region import Region
 from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PointsSeed, PolygonSeed
 
 POINTS = PointsSeed(((3, 4),))
@@ -49,3 +50,14 @@ def test_what_is_no_mask_is_refused(mask: MaskLike) -> None:
 def test_an_array_of_another_kind_is_refused() -> None:
     with pytest.raises(MaskError, match=r"mask array is uint8 \(2, 3\)"):
         as_marks({2: np.ones((2, 3), np.uint8)})
+
+
+def test_regions_by_their_type(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    assert as_region(str(a)) == Region(paths=(a,))
+    assert as_region([a, str(b)]) == Region(paths=(a, b))
+    assert as_region({3: a}) == Region(((3, a),))
+    assert as_region(Region(paths=(a,))) == as_region(a)
+    assert as_region(()) == Region()
+    with pytest.raises(MaskError, match="The region is 7, expected the path"):
+        as_region(7)  # type: ignore[arg-type]

@@ -12,9 +12,19 @@ from rich.table import Table
 from osor_video.apps.progress import shown_progress
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.davis import open_sequences, track
-from osor_video.benchmark.run import measure_all
+from osor_video.benchmark.run import Extent, measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
-from osor_video.benchmark.table import HEADER, Rows, markdown, mask_rows, rows, speed_rows, stage_rows
+from osor_video.benchmark.table import (
+    DETAIL_HEADER,
+    HEADER,
+    Rows,
+    detail_rows,
+    markdown,
+    mask_rows,
+    rows,
+    speed_rows,
+    stage_rows,
+)
 from osor_video.config import Config
 from osor_video.errors import ConfigError
 from osor_video.flow.weights import build_flow
@@ -37,13 +47,18 @@ def chosen_cases(clips: Path | None, names: Sequence[str]) -> list[Case]:
     return [known[name] for name in names] if names else cases
 
 
-def measure_quality(cases: Sequence[Case], config: Config, method: str, markdown_file: Path | None) -> None:
-    """Print, and where asked for write, the table of quality and the share of each stage."""
+def measure_quality(
+    cases: Sequence[Case], config: Config, method: str, markdown_file: Path | None, extent: Extent
+) -> None:
+    """Print, and where asked for write, the tables of quality and the share of each stage."""
     quiet_libraries()
     with shown_progress(quiet=False) as progress:
-        outcomes = measure_all(cases, config, method, progress)
-    runs = [(outcome.case, outcome.report) for outcome in outcomes if outcome.report]
-    _show([("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))], markdown_file)
+        outcomes = measure_all(cases, config, method, progress, extent)
+    runs = [
+        (outcome.case, outcome.report) for outcome in outcomes if outcome.report and outcome.method == method
+    ]
+    tables: Tables = [("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))]
+    _show([*tables, ("In detail", DETAIL_HEADER, detail_rows(outcomes))], markdown_file)
 
 
 def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> None:

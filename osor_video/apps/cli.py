@@ -19,6 +19,7 @@ from osor_video.apps.inputs import (
     check_source,
     frame_numbers,
     load_config,
+    painted_regions,
 )
 
 app = typer.Typer(
@@ -72,6 +73,48 @@ Model = Annotated[Path | None, typer.Option("--model", help="Folder of another O
 Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
 Tracker = Annotated[str | None, typer.Option("--tracker", help="propagate, or sam2 (extra sam).")]
 FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
+Fill = Annotated[
+    str | None,
+    typer.Option(
+        "--fill",
+        help="auto: real background where the shot shows it, generated elsewhere; diffusion: generated everywhere; plate: "
+        "nothing generated.",
+    ),
+]
+Effects = Annotated[
+    str | None,
+    typer.Option(
+        "--effects", help="Shadows and reflections: auto finds them, strong fainter ones too, off none."
+    ),
+]
+EffectMask = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--effect-mask",
+        metavar="[FRAME=]FILE",
+        help="Region that is to go too: a picture for the whole clip, or from FRAME on until the next; or a folder or video.",
+    ),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", metavar="[FRAME=]FILE", help="Region that is never touched, given likewise."),
+]
+GivenPlate = Annotated[
+    Path | None,
+    typer.Option(
+        "--plate", help="Your own clean plate: a picture of the empty place, or a clip frame for frame."
+    ),
+]
+NoiseSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the noise; same seed, same bytes.")]
+MasksOut = Annotated[Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")]
+EffectsOut = Annotated[
+    Path | None,
+    typer.Option("--effects-out", help="Folder for the shadows and reflections that were found, as PNG."),
+]
+Report = Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")]
+Preview = Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")]
+Crf = Annotated[int | None, typer.Option("--crf", help="Encoding quality; lower is better.")]
+Lossless = Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
@@ -110,28 +153,27 @@ def remove(
     flow: Flow = None,
     flow_weights: FlowWeights = None,
     tracker: Tracker = None,
-    fill: Annotated[str | None, typer.Option("--fill", help="auto, diffusion or plate.")] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the noise; same seed, same bytes.")
-    ] = None,
-    masks_out: Annotated[
-        Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")
-    ] = None,
-    report: Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")] = None,
+    fill: Fill = None,
+    effects: Effects = None,
+    effect_mask: EffectMask = None,
+    keep: Keep = None,
+    plate: GivenPlate = None,
+    seed: NoiseSeed = None,
+    masks_out: MasksOut = None,
+    effects_out: EffectsOut = None,
+    report: Report = None,
     contact_sheet: ContactSheet = None,
-    preview: Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")] = None,
-    crf: Annotated[int | None, typer.Option("--crf", help="Encoding quality; lower is better.")] = None,
-    lossless: Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")] = False,
+    preview: Preview = None,
+    crf: Crf = None,
+    lossless: Lossless = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Remove the marked object from the whole clip."""
-    named = {
-        "removal.model": model,
-        "flow.backend": flow,
-        "flow.weights": flow_weights,
-        "mask.tracker": tracker,
+    named = _networks(model, flow, flow_weights, tracker) | {
         "fill": fill,
+        "effects.find": effects,
+        "background.plate": plate,
         "seed": seed,
         "encode.crf": crf,
         "encode.lossless": lossless or None,
@@ -142,15 +184,26 @@ def remove(
         marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
         marked.check()
         check_source(source, output)
-        check_file_target(report, "--report", (".json",))
-        check_file_target(contact_sheet, "--contact-sheet", (".png",))
-        check_folder_target(masks_out, "--masks-out")
+        extras = removal.Extras(masks_out, effects_out, report, contact_sheet)
+        extras.check()
         values = load_config(preset, config, settings or [], named)
-        job = removal.Job(source, marked.marks(), output, values, threads, quiet, contact_sheet)
+        regions = painted_regions(effect_mask or [], keep or [], fit_mask)
+        job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras, regions)
         if preview is None:
-            removal.remove_clip(job, masks_out, report)
+            removal.remove_clip(job)
         else:
             removal.preview_frame(job, preview)
+
+
+def _networks(
+    model: Path | None, flow: str | None, flow_weights: Path | None, tracker: str | None
+) -> dict[str, Any]:
+    return {
+        "removal.model": model,
+        "flow.backend": flow,
+        "flow.weights": flow_weights,
+        "mask.tracker": tracker,
+    }
 
 
 @app.command()
@@ -183,14 +236,11 @@ def masks(
         marked.check()
         check_source(source, None)
         check_folder_target(output, "-o")
-        check_file_target(contact_sheet, "--contact-sheet", (".png",))
-        named: dict[str, Any] = {
-            "flow.backend": flow,
-            "flow.weights": flow_weights,
-            "mask.tracker": tracker,
-        }
+        extras = removal.Extras(contact_sheet=contact_sheet)
+        extras.check()
+        named = _networks(None, flow, flow_weights, tracker)
         values = load_config(preset, config, settings or [], named)
-        job = removal.Job(source, marked.marks(), output, values, threads, quiet, contact_sheet)
+        job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras)
         removal.write_masks(job)
 
 
@@ -213,6 +263,18 @@ def bench(
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
     ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Beside Telea: OSOR per frame, PatchMatch, median, flow copy.")
+    ] = False,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also runs that leave out one part each.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=2, help="Only the first N frames of each.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="Folder for strips, differences and slices over time.")
+    ] = None,
     model: Model = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
@@ -221,12 +283,8 @@ def bench(
     """Measure quality against true clean plates, beside simple baselines."""
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
-        named = {
-            "removal.model": model,
-            "flow.backend": flow,
-            "flow.weights": flow_weights,
-            "mask.tracker": tracker,
-        }
+        check_folder_target(pictures, "--pictures")
+        named = _networks(model, flow, flow_weights, tracker)
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
 
@@ -237,7 +295,10 @@ def bench(
         if speed:
             benchmark.measure_lengths(cases[0], values, markdown)
         else:
-            benchmark.measure_quality(cases, values, preset, markdown)
+            from osor_video.benchmark.run import Extent  # noqa: PLC0415
+
+            extent = Extent(peers, ablations, frames, pictures)
+            benchmark.measure_quality(cases, values, preset, markdown, extent)
 
 
 @app.command()

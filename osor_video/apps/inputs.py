@@ -16,6 +16,7 @@ from osor_video.errors import ConfigError, MaskError, VideoError
 if TYPE_CHECKING:
     from osor_video.config import Config
     from osor_video.masks.marks import Marks
+    from osor_video.masks.region import Regions
 
 SEED_FORMS = "--mask FIRST.png, --box x,y,width,height, --polygon x1,y1,x2,y2,x3,y3 or --points x,y"
 
@@ -95,14 +96,28 @@ class SeedOptions:
                 _pairs(option, text)
 
 
-def _numbered(text: str) -> tuple[int | None, Path]:
+def painted_regions(added: Iterable[str], kept: Iterable[str], fit: bool) -> Regions:
+    """The regions of --effect-mask and --keep as typed; MaskError for a frame that is none."""
+    from osor_video.masks.painted import MaskReading  # noqa: PLC0415  (loads cv2)
+    from osor_video.masks.region import Region, Regions  # noqa: PLC0415
+
+    regions = []
+    for option, texts in (("--effect-mask", added), ("--keep", kept)):
+        typed = [_numbered(text, option) for text in texts]
+        at_frames = tuple((frame, path) for frame, path in typed if frame is not None)
+        paths = tuple(path for frame, path in typed if frame is None)
+        regions.append(Region(at_frames, paths, MaskReading(fit=fit, region=True)))
+    return Regions(*regions)
+
+
+def _numbered(text: str, option: str = "--mask") -> tuple[int | None, Path]:
     """ "45=fix.png" -> (45, fix.png), "first.png" -> (None, first.png); a file with an equals sign wants ./ before it."""
     number, equals, name = text.partition("=")
     if not equals or not number.strip().lstrip("-").isdigit():
         return None, Path(text)
     if int(number) < 0 or not name:
         raise MaskError(
-            f"--mask is {text!r}, expected FRAME=PICTURE with a frame from 0 on, such as 45=fix.png."
+            f"{option} is {text!r}, expected FRAME=PICTURE with a frame from 0 on, such as 45=fix.png."
         )
     return int(number), Path(name)
 
@@ -169,8 +184,9 @@ def check_source(path: Path, output: Path | None) -> None:
         )
 
 
-def check_clip(source: Path, marks: Marks, output: Path | None, config: Config) -> None:
-    """Probe the source and refuse a target or a mask that does not fit it, before any network is loaded."""
+def check_clip(source: Path, marks: Marks, regions: Regions, output: Path | None, config: Config) -> None:
+    """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded."""
+    from osor_video.background.given import open_plate  # noqa: PLC0415
     from osor_video.video.orient import shown_size  # noqa: PLC0415
     from osor_video.video.probe import probe  # noqa: PLC0415
     from osor_video.video.target import check_target  # noqa: PLC0415
@@ -178,7 +194,10 @@ def check_clip(source: Path, marks: Marks, output: Path | None, config: Config) 
     info = probe(source)
     if output is not None:
         check_target(output, info, config.encode)
-    marks.resolve(info.frames, shown_size(info.size_hw, info.rotation))
+    size_hw = shown_size(info.size_hw, info.rotation)
+    marks.resolve(info.frames, size_hw)
+    regions.check(info.frames, size_hw)
+    open_plate(config, info)
 
 
 def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...]) -> None:

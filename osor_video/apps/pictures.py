@@ -22,9 +22,9 @@ class MaskFiles:
         self._folder = folder
         self._files: dict[int, bytes] = {}
 
-    def __call__(self, index: int, mask: npt.NDArray[np.bool_]) -> None:
-        """Keep the mask [H, W] of frame ``index``."""
-        self._files[index] = png_bytes(mask.astype(np.uint8) * 255)
+    def __call__(self, index: int, mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32]) -> None:
+        """Keep the mask [H, W] of frame ``index``; an alpha in [0, 1] becomes grey."""
+        self._files[index] = png_bytes(np.rint(mask * np.float32(255)).astype(np.uint8))
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
         """The mask [H, W] of frame ``index``."""

@@ -10,15 +10,33 @@ import cv2
 import typer
 
 from osor_video.apps.doubts import doubts, write_contact_sheet
-from osor_video.apps.inputs import check_clip, check_file_target
+from osor_video.apps.inputs import check_clip, check_file_target, check_folder_target
 from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.summary import summary
 from osor_video.config import Config
 from osor_video.masks.marks import Marks
+from osor_video.masks.region import NO_REGIONS, Regions
 
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is to be written beside the clip: folders of masks and of effects, the report, the sheet of doubtful masks."""
+
+    masks_out: Path | None = None
+    effects_out: Path | None = None
+    report: Path | None = None
+    contact_sheet: Path | None = None
+
+    def check(self) -> None:
+        """ConfigError for a place that cannot be written to."""
+        check_file_target(self.report, "--report", (".json",))
+        check_file_target(self.contact_sheet, "--contact-sheet", (".png",))
+        check_folder_target(self.masks_out, "--masks-out")
+        check_folder_target(self.effects_out, "--effects-out")
 
 
 @dataclass(frozen=True)
@@ -31,7 +49,8 @@ class Job:
     config: Config
     threads: int | None
     quiet: bool
-    contact_sheet: Path | None = None
+    extras: Extras = Extras()
+    regions: Regions = NO_REGIONS
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet."""
@@ -39,44 +58,46 @@ class Job:
             typer.echo(text)
 
 
-def remove_clip(job: Job, masks_out: Path | None, report_path: Path | None) -> None:
-    """Write the whole clip, and the masks and the report where asked for."""
-    check_clip(job.source, job.marks, job.output, job.config)
-    remover = build_remover(job)
-    masks = MaskFiles(masks_out) if masks_out or job.contact_sheet else None
+def remove_clip(job: Job) -> None:
+    """Write the whole clip, and the extras where asked for."""
+    check_clip(job.source, job.marks, job.regions, job.output, job.config)
+    remover, extras = build_remover(job), job.extras
+    masks = MaskFiles(extras.masks_out) if extras.masks_out or extras.contact_sheet else None
+    effects = MaskFiles(extras.effects_out) if extras.effects_out else None
     with shown_progress(job.quiet) as progress:
-        report = remover.remove(job.source, job.marks, job.output, progress, masks)
-    if masks:
-        masks.write()
-    if masks and job.contact_sheet:
-        write_contact_sheet(job.contact_sheet, job.source, masks, report.mask_scores)
-    if report_path:
-        report_path.parent.mkdir(parents=True, exist_ok=True)
-        report.write(report_path)
+        report = remover.remove(job.source, job.marks, job.output, progress, masks, job.regions, effects)
+    for files in (masks, effects):
+        if files:
+            files.write()
+    if masks and extras.contact_sheet:
+        write_contact_sheet(extras.contact_sheet, job.source, masks, report.mask_scores)
+    if extras.report:
+        extras.report.parent.mkdir(parents=True, exist_ok=True)
+        report.write(extras.report)
     job.tell(summary(report))
 
 
 def preview_frame(job: Job, frame: int) -> None:
     """Write one frame beside its finished self as PNG."""
     check_file_target(job.output, "-o with --preview", (".png",))
-    check_clip(job.source, job.marks, None, job.config)
+    check_clip(job.source, job.marks, job.regions, None, job.config)
     with shown_progress(job.quiet) as progress:
-        before, after = build_remover(job).preview(job.source, job.marks, frame, progress)
+        before, after = build_remover(job).preview(job.source, job.marks, frame, progress, job.regions)
     write_png(job.output, side_by_side(before, after))
     job.tell(f"frame {frame}, before and after: {job.output}")
 
 
 def write_masks(job: Job) -> None:
     """Write the object's mask in every frame into the folder ``job.output``."""
-    check_clip(job.source, job.marks, None, job.config)
+    check_clip(job.source, job.marks, job.regions, None, job.config)
     files, scores = MaskFiles(job.output), []
     with shown_progress(job.quiet) as progress:
         for index, (mask, score) in enumerate(build_remover(job).masks(job.source, job.marks, progress)):
             files(index, mask)
             scores.append(score)
     count = files.write()
-    if job.contact_sheet:
-        write_contact_sheet(job.contact_sheet, job.source, files, scores)
+    if job.extras.contact_sheet:
+        write_contact_sheet(job.extras.contact_sheet, job.source, files, scores)
     mean, least = sum(scores) / count, min(scores)
     job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
     for line in doubts(scores):

@@ -26,6 +26,7 @@ def summary(report: RunReport) -> str:
             "hole",
             f"{report.borrowed:.0%} real background of the shot; {report.replaced:.1%} of pixels change",
         ),
+        *([("unseen", _unseen_line(report))] if report.unseen else []),
         ("mask", _mask_line(report)),
     ]
     lines += [("", line) for line in doubts(report.mask_scores)]
@@ -36,6 +37,16 @@ def summary(report: RunReport) -> str:
     lines += [("note", note) for note in report.notes]
     lines.append(("written", report.output))
     return "\n".join(f"{name:<9}{text}" for name, text in lines)
+
+
+def _unseen_line(report: RunReport) -> str:
+    """What no frame shows of the hole, and what was done there."""
+    worst = max(report.unseen, key=lambda frame: report.unseen[frame])
+    made = "interpolated from its rim, nothing is generated" if report.fill == "plate" else "generated"
+    return (
+        f"{len(report.unseen)} of {report.frames} frames have places that no frame shows, at most "
+        f"{report.unseen[worst]:.0%} of the hole (frame {worst}): {made}"
+    )
 
 
 def _mask_line(report: RunReport) -> str:

@@ -25,6 +25,12 @@ REACH_PX = 3
 """Distance from the hole at which something still touches it."""
 SURE_PLATE = 0.3
 """Plate confidence below which a difference says nothing."""
+MODEL_ALPHA = {"auto": 0.5, "strong": 0.3}
+"""The model's alpha counts from here, and where it touches the hole: its weaker guesses are not worth a changed pixel."""
+STRONG_THRESHOLD = 0.6
+"""Of the usual threshold, where faint effects are wanted too."""
+STRONG_MARGIN = 1.0
+"""Surroundings in which they are looked for, as a share of the hole's longer side."""
 
 
 def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConfig) -> FloatMap:
@@ -50,12 +56,37 @@ def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConf
     size = np.abs(change)
     # Where frame and plate differ everywhere (water, motion blur, a plate out of place) only more than that says anything.
     usual = float(np.median(size[sure])) if sure.any() else 0.0
-    low = sure & (size > max(config.threshold, UNUSUAL * usual)) & ~other_thing
+    threshold = config.threshold * (STRONG_THRESHOLD if config.find == "strong" else 1)
+    low = sure & (size > max(threshold, UNUSUAL * usual)) & ~other_thing
     region = touching(_clean(low | missed, hole.shape[0]) | missed, near)
     alpha = np.zeros(hole.shape, np.float32)
     soft = cv2.GaussianBlur(dilate(region, 2).astype(np.float32), (0, 0), 1.0)
     alpha[top:bottom, left:right] = np.where(sure & ~other_thing, soft, 0)
     return alpha
+
+
+def join_effects(
+    hole: Mask, seen: FloatMap | None, model: FloatMap | None, config: EffectsConfig
+) -> FloatMap:
+    """Alpha [H, W] of all effects outside the ``hole``: what the plate gave away joined with the model's alpha.
+
+    Of the model's alpha only what touches the hole and exceeds a limit is taken. All is 0 where effects are off.
+    """
+    alpha = np.zeros(hole.shape, np.float32)
+    if config.find == "off":
+        return alpha
+    if seen is not None:
+        alpha = np.maximum(alpha, seen)
+    if model is not None:
+        alpha = np.maximum(
+            alpha, np.where(touching((model > MODEL_ALPHA[config.find]) | hole, hole), model, 0)
+        )
+    return np.where(hole, 0, alpha).astype(np.float32)
+
+
+def searched_margin(margin: float, config: EffectsConfig) -> float:
+    """Surroundings of the hole whose background is to be known, as a share of its longer side."""
+    return max(margin, STRONG_MARGIN) if config.find == "strong" else margin
 
 
 def _hue_distance(a: FloatMap, b: FloatMap) -> FloatMap:

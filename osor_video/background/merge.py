@@ -12,6 +12,8 @@ from osor_video.tensors import FloatMap
 
 LOWER, UPPER = 0.25, 0.75
 """The middle part, by weight, of the samples in order of their luminance."""
+MIDDLE_VARIANCE = 1.2
+"""Variance of that part's mean over that of the whole mean, for normal noise (Huber 1981, section 5.2)."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,14 @@ class Sample:
     colours: FloatMap
     grey: FloatMap
     weight: FloatMap
+
+
+def grain_left(samples: Sequence[Sample]) -> FloatMap:
+    """Share of one sample's noise variance that ``interquartile_mean`` leaves, [h, w] in [0, 1]; 1 where no sample has weight."""
+    total = np.add.reduce([sample.weight for sample in samples])
+    squares = np.add.reduce([np.square(sample.weight) for sample in samples])
+    share = MIDDLE_VARIANCE * squares / np.maximum(np.square(total), 1e-20)
+    return np.where(total > 0, np.minimum(share, 1), 1).astype(np.float32)
 
 
 def interquartile_mean(samples: Sequence[Sample]) -> tuple[FloatMap, FloatMap, FloatMap]:

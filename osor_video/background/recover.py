@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from osor_video.background.camera import GreyPicture, Homography
-from osor_video.background.merge import Sample, interquartile_mean
+from osor_video.background.merge import Sample, grain_left, interquartile_mean
 from osor_video.background.register import (
     Box,
     Registration,
@@ -48,11 +48,15 @@ COVERAGE_STEP = 8
 
 @dataclass(frozen=True)
 class Plate:
-    """Recovered background of a box: ``rgb`` float32 [h, w, 3] in [0, 1] and ``confidence`` [h, w] in [0, 1]."""
+    """Recovered background of a box: ``rgb`` float32 [h, w, 3] in [0, 1] and ``confidence`` [h, w] in [0, 1].
+
+    ``grain`` [h, w] is the share of a frame's noise variance still there, little in a mean of several frames; None is none.
+    """
 
     box: Box
     rgb: FloatMap
     confidence: FloatMap
+    grain: FloatMap | None = None
 
 
 def plate_box(hole: Mask, margin: float) -> Box:
@@ -73,7 +77,7 @@ def recover(target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundCo
     """
     box = plate_box(target.hole, config.margin)
     if not others:
-        return _empty(box)
+        return empty_plate(box)
     coverage = Coverage(target, others, box)
     first = coverage.choose(config.first_frames, config.samples, CLEAR_VIEW)
     chosen = coverage.choose(config.max_frames, config.samples, 0.0)
@@ -126,23 +130,24 @@ def _clearness_at(points: FloatMap, homography: Homography, other: ShotFrame) ->
 def _merge(target: ShotFrame, views: Sequence[View], box: Box, guess: Plate | None) -> Plate:
     """Register each view to the box once, sample its frame once (bicubic) and average the samples that agree."""
     if not views:
-        return _empty(box)
+        return empty_plate(box)
     area = np.s_[box[0] : box[2], box[1] : box[3]]
     shown, hole = target.rgb[area], target.hole[area]
-    registration = Registration(*_guide(shown, hole, target.clearness[area], guess), box)
+    registration = Registration(*guide_of(shown, hole, target.clearness[area], guess), box)
     lit = (
         None
         if guess is None
         else np.where(guess.confidence > GUIDE, _shading(_grey(guess.rgb * 255)), np.inf)
     )
-    colours, spread, total = interquartile_mean(
-        [_sample(registration, view, shown, hole, lit) for view in views]
-    )
+    samples = [sample_view(registration, view, shown, hole, lit) for view in views]
+    colours, spread, total = interquartile_mean(samples)
     confidence = np.where(total > 0, np.exp(-np.square(spread / SPREAD)), 0.0).astype(np.float32)
-    return Plate(box, np.clip(colours / 255, 0, 1), confidence)
+    return Plate(box, np.clip(colours / 255, 0, 1), confidence, grain_left(samples))
 
 
-def _guide(shown: Picture, hole: Mask, clear: FloatMap, guess: Plate | None) -> tuple[GreyPicture, FloatMap]:
+def guide_of(
+    shown: Picture, hole: Mask, clear: FloatMap, guess: Plate | None
+) -> tuple[GreyPicture, FloatMap]:
     """What the box should show, grey [h, w], and how sure that is.
 
     Outside the hole the frame itself; it is not sure beside the object, unless the guess agrees that no shadow lies there.
@@ -156,7 +161,7 @@ def _guide(shown: Picture, hole: Mask, clear: FloatMap, guess: Plate | None) -> 
     return guide, np.where(hole, GUESSED * guided, np.where(agreed, 1, clear)).astype(np.float32)
 
 
-def _sample(
+def sample_view(
     registration: Registration, view: View, shown: Picture, hole: Mask, lit: FloatMap | None
 ) -> Sample:
     """What ``view`` says of the box, exposure matched.
@@ -195,6 +200,7 @@ def _shading(grey: FloatMap) -> FloatMap:
     return np.asarray(np.log(np.maximum(cv2.GaussianBlur(grey, (0, 0), 2.5), 0) + 8), dtype=np.float32)
 
 
-def _empty(box: Box) -> Plate:
+def empty_plate(box: Box) -> Plate:
+    """Nothing is known of ``box``."""
     size = box[2] - box[0], box[3] - box[1]
     return Plate(box, np.zeros((*size, 3), np.float32), np.zeros(size, np.float32))

@@ -13,14 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from kornia.metrics import ssim
+from torch.nn import functional as F
 
+from osor_video.flow.estimate import DisFlow
+from osor_video.flow.warp import validity, warp
 from osor_video.shapes import dilate
-from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor
+from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor, resize_flow
 
 SSIM_WINDOW = 11
 EFFECT_LEVELS = 8.0
 """Where shot and clean plate differ by more than this, the object has an effect."""
 EFFECT_BLUR_PX = 1.5
+OUTSIDE_PX = 12
+"""Distance from hole and effect at which nothing should have changed: holes are widened and feathered."""
+FLOW_HEIGHT_PX = 256
 OBJECT_MARGIN_PX = 3
 """Width around the true mask that counts as the object's edge, not as an effect."""
 LOSSLESS_DB = 99.0
@@ -41,6 +47,16 @@ class Scores:
     """dB where the object's shadow or reflection lay."""
     psnr_effect_untouched: float
     """The same for the shot itself: what leaving the effect as it is would score."""
+    ssim_effect: float
+    """Mean of the SSIM map there."""
+    temporal_error_effect: float
+    """As ``temporal_error``, there."""
+    warping_error: float
+    """Mean |result - result before, brought over by the plate's own flow| in the hole, in levels: what flickers or slides."""
+    warping_error_truth: float
+    """The same of the plate, its grain: a result far below it is frozen, far above it flickers."""
+    psnr_outside: float
+    """dB against the shot, away from hole and effect."""
 
 
 class Scorer:
@@ -49,19 +65,45 @@ class Scorer:
     def __init__(self) -> None:
         self._hole, self._ssim, self._temporal = _Mean(), _Mean(), _Mean()
         self._effect, self._untouched = _Mean(), _Mean()
+        self._ssim_effect, self._temporal_effect, self._outside = _Mean(), _Mean(), _Mean()
+        self._warping, self._warping_truth = _Mean(), _Mean()
+        self._flow = DisFlow(FLOW_HEIGHT_PX)
         self._last: tuple[Picture, Picture] | None = None
 
     def add(self, shot: Picture, clean: Picture, mask: Mask, result: Picture) -> None:
         """One more frame, in order."""
-        self._hole.add(squared_error(result, clean)[mask])
-        if mask.any():
-            self._ssim.add(ssim_map(result, clean)[mask])
-        if self._last is not None:
-            self._temporal.add(temporal_error(self._last[0], result, self._last[1], clean)[mask])
-        effect = effect_region(shot, clean, mask)
-        self._effect.add(squared_error(result, clean)[effect])
+        error, effect = squared_error(result, clean), effect_region(shot, clean, mask)
+        self._hole.add(error[mask])
+        self._effect.add(error[effect])
         self._untouched.add(squared_error(shot, clean)[effect])
+        self._outside.add(squared_error(result, shot)[~dilate(mask | effect, OUTSIDE_PX)])
+        if mask.any() or effect.any():
+            similar = ssim_map(result, clean)
+            self._ssim.add(similar[mask])
+            self._ssim_effect.add(similar[effect])
+        if self._last is not None:
+            before, clean_before = self._last
+            change = temporal_error(before, result, clean_before, clean)
+            self._temporal.add(change[mask])
+            self._temporal_effect.add(change[effect])
+            self._add_warping(before, result, clean_before, clean, mask)
         self._last = result, clean
+
+    def _add_warping(
+        self, before: Picture, result: Picture, clean_before: Picture, clean: Picture, mask: Mask
+    ) -> None:
+        if not mask.any():
+            return
+        flow = self._flow.match(self._flow.encode(clean_before), self._flow.encode(clean))
+        back = resize_flow(flow.backward, mask.shape)
+        trusted = F.interpolate(validity(flow.backward, flow.forward), size=mask.shape)[0, 0].numpy() > 0
+        where = mask & trusted
+        for total, last, now in (
+            (self._warping, before, result),
+            (self._warping_truth, clean_before, clean),
+        ):
+            moved = 255 * warp(picture_to_tensor(last), back)[0].permute(1, 2, 0).numpy()
+            total.add(np.asarray(np.abs(now - moved).mean(axis=2), np.float32)[where])
 
     def scores(self) -> Scores:
         """The figures over all frames so far."""
@@ -71,6 +113,11 @@ class Scorer:
             self._temporal.value,
             psnr(self._effect.value),
             psnr(self._untouched.value),
+            self._ssim_effect.value,
+            self._temporal_effect.value,
+            self._warping.value,
+            self._warping_truth.value,
+            psnr(self._outside.value),
         )
 
 

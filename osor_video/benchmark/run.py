@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from osor_video.benchmark.baselines import BASELINES
-from osor_video.benchmark.cases import Case, pictures_of, true_frames
+from osor_video.benchmark.baselines import peers_for
+from osor_video.benchmark.cases import Case, TrueFrame, pictures_of, true_frames
+from osor_video.benchmark.gallery import Gallery
 from osor_video.benchmark.metrics import Scorer, Scores
+from osor_video.benchmark.speed import lengthened
+from osor_video.benchmark.variants import changed, variants
 from osor_video.config import Config
 from osor_video.masks.seed import PictureSeed
 from osor_video.pipeline import VideoRemover
@@ -27,37 +31,74 @@ class Outcome:
     report: RunReport | None
 
 
-def measure(case: Case, remover: VideoRemover, method: str, progress: Progress = silent) -> list[Outcome]:
-    """The remover's outcome on ``case``, then the baselines'."""
-    lossless = remover.config.encode.model_copy(update={"lossless": True})
-    exact = VideoRemover(
-        remover.flow,
-        remover.features,
-        remover.remover,
-        remover.config.model_copy(update={"encode": lossless}),
-    )
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured beside the remover itself.
+
+    ``peers``: every peer, not only the quick ones. ``ablations``: runs that leave a part out. ``frames``: at most so many of
+    each case. ``pictures``: folder for strips, differences and slices over time.
+    """
+
+    peers: bool = False
+    ablations: bool = False
+    frames: int | None = None
+    pictures: Path | None = None
+
+
+USUAL = Extent()
+
+
+def measure(
+    case: Case, remover: VideoRemover, method: str, progress: Progress = silent, extent: Extent = USUAL
+) -> list[Outcome]:
+    """The remover's outcome on ``case``, then those of its variants, then the baselines'."""
+    lossless = changed(remover, {"encode": {"lossless": True}})
+    runs = {method: lossless} | {
+        name: changed(lossless, changes) for name, changes in variants(extent.peers, extent.ablations).items()
+    }
     with TemporaryDirectory() as folder:
-        result = Path(folder) / "result.mkv"
-        report = exact.remove(case.clip, PictureSeed(case.first), result, progress)
-        return score(case, result, method, report)
+        clip = case.clip
+        if extent.frames is not None:
+            clip = lengthened(clip, extent.frames, Path(folder) / "first.mkv", lossless.config.encode)
+        results, reports = {}, {}
+        for number, (name, run) in enumerate(runs.items()):
+            results[name] = Path(folder) / f"{number}.mkv"
+            reports[name] = run.remove(clip, PictureSeed(case.first), results[name], progress)
+        return score(case, results, reports, extent)
 
 
-def score(case: Case, result: Path, method: str, report: RunReport) -> list[Outcome]:
-    """Compare the video ``result`` and the baselines with the truth, in one pass over the case."""
-    ours = Scorer()
-    others = {name: Scorer() for name in BASELINES}
-    with closing(pictures_of(result)) as pictures:
-        for frame, picture in zip(true_frames(case), pictures, strict=True):
-            ours.add(frame.shot, frame.clean, frame.mask, picture)
-            for name, baseline in BASELINES.items():
-                others[name].add(frame.shot, frame.clean, frame.mask, baseline(frame))
-    baselines = [Outcome(case.name, name, scorer.scores(), None) for name, scorer in others.items()]
-    return [Outcome(case.name, method, ours.scores(), report), *baselines]
+def score(
+    case: Case, results: dict[str, Path], reports: dict[str, RunReport], extent: Extent = USUAL
+) -> list[Outcome]:
+    """Compare the videos ``results`` and the baselines with the truth, in one pass over the case."""
+
+    def frames() -> Iterator[TrueFrame]:
+        return islice(true_frames(case), extent.frames)
+
+    peers = peers_for(frames, extent.peers)
+    scorers = {name: Scorer() for name in (*results, *peers)}
+    gallery = Gallery(case, frames) if extent.pictures else None
+    with ExitStack() as stack:
+        streams = {name: stack.enter_context(closing(pictures_of(path))) for name, path in results.items()}
+        for frame in frames():
+            shown = {name: next(stream) for name, stream in streams.items()}
+            shown |= {name: peer(frame) for name, peer in peers.items()}
+            for name, picture in shown.items():
+                scorers[name].add(frame.shot, frame.clean, frame.mask, picture)
+            if gallery:
+                gallery.add(frame, shown)
+    if gallery and extent.pictures:
+        gallery.write(extent.pictures)
+    return [Outcome(case.name, name, scorer.scores(), reports.get(name)) for name, scorer in scorers.items()]
 
 
 def measure_all(
-    cases: Sequence[Case], config: Config, method: str, progress: Progress = silent
+    cases: Sequence[Case],
+    config: Config,
+    method: str,
+    progress: Progress = silent,
+    extent: Extent = USUAL,
 ) -> list[Outcome]:
     """Every case with one remover, loaded once."""
     remover = VideoRemover.from_config(config)
-    return [outcome for case in cases for outcome in measure(case, remover, method, progress)]
+    return [outcome for case in cases for outcome in measure(case, remover, method, progress, extent)]

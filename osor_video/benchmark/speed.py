@@ -80,14 +80,17 @@ def measure_frame_ms(model: OsorModel, side_px: int) -> float:
     return 1000 * median(seconds() for _ in range(FRAME_RUNS))
 
 
-def lengthened(clip: Path, frames: int, path: Path) -> Path:
-    """Write ``clip`` played to and fro until it has ``frames`` frames, without its sound."""
+LOOPED = EncodeConfig(crf=12, encoder_preset="veryfast")
+
+
+def lengthened(clip: Path, frames: int, path: Path, encode: EncodeConfig = LOOPED) -> Path:
+    """Write ``clip`` played to and fro until it has ``frames`` frames, without its sound; its begin, where it has more."""
     source = probe(clip)
     with closing(read_planes(source)) as planes:
         shots = list(planes)
     step = source.pts[1] - source.pts[0]
     longer = replace(source, pts=tuple(index * step for index in range(frames)), streams=())
-    with VideoWriter(path, longer, EncodeConfig(crf=12, encoder_preset="veryfast")) as writer:
+    with VideoWriter(path, longer, encode) as writer:
         for index in range(frames):
             shot = shots[to_and_fro(index, len(shots))]
             writer.write(replace(shot, index=index, pts=longer.pts[index]))

@@ -27,6 +27,45 @@ HEADER = (
 )
 
 
+DETAIL_HEADER = (
+    *(
+        "clip",
+        "method",
+        "SSIM effect",
+        "temporal error effect",
+        "warping error",
+        "truth's own",
+        "PSNR outside dB",
+    ),
+    *("background", "remove", "composite"),
+)
+"""The last three are milliseconds of work a frame."""
+
+
+def detail_rows(outcomes: Sequence[Outcome]) -> Rows:
+    """A row an outcome, under ``DETAIL_HEADER``."""
+    body = []
+    for outcome in outcomes:
+        scores, report = outcome.scores, outcome.report
+        stages = [
+            _number(1000 * report.seconds.get(stage, 0.0) / report.frames, 0) if report else ""
+            for stage in DETAIL_HEADER[-3:]
+        ]
+        body.append(
+            [
+                outcome.case,
+                outcome.method,
+                _number(scores.ssim_effect, 3),
+                _number(scores.temporal_error_effect, 2),
+                _number(scores.warping_error, 2),
+                _number(scores.warping_error_truth, 2),
+                _number(scores.psnr_outside, 1),
+                *stages,
+            ]
+        )
+    return body
+
+
 def rows(outcomes: Sequence[Outcome]) -> Rows:
     """A row an outcome, under ``HEADER``."""
     return [

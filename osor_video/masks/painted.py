@@ -27,10 +27,12 @@ class MaskReading:
 
     ``labels``: which numbers of an indexed picture count (none given: all but 0, where it is a picture of labels).
     ``fit``: a mask of another size is resized to the clip's.
+    ``region``: it is no object, so it may be empty and may cover everything.
     """
 
     labels: tuple[int, ...] = ()
     fit: bool = False
+    region: bool = False
 
 
 AS_PAINTED = MaskReading()
@@ -50,6 +52,8 @@ def load_mask(
     labels = _labels(path, wanted=bool(reading.labels))
     mask = _binarise(_decode(path)) if labels is None else _chosen(labels, reading.labels, path)
     mask = fitted(mask, size_hw, str(path), reading.fit)
+    if reading.region:
+        return mask
     return check_coverage(mask, str(path)) if empty else check_mask(mask, str(path))
 
 

@@ -67,7 +67,8 @@ class VideoMasks:
             for frame in frames:
                 name = f"{self.source.path}, frame {frame.index}"
                 mask = np.asarray(to_shown(frame.rgb, self.source.rotation).max(axis=2) > WHITE)
-                yield check_coverage(fitted(mask, size_hw, name, self.reading.fit), name)
+                mask = fitted(mask, size_hw, name, self.reading.fit)
+                yield mask if self.reading.region else check_coverage(mask, name)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from osor_video.removal.model import OsorModel
 from osor_video.removal.step import blend, noise_tile
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
+FRAME_SEED = 1_000_003
+"""Between the seeds of neighbouring frames, where each has noise of its own; other runs' seeds are small."""
+
 
 @dataclass(frozen=True)
 class RemovalInput:
@@ -31,6 +34,8 @@ class RemovalInput:
     hole: Mask
     crop: Crop
     flow_back: FloatMap | None
+    index: int = 0
+    """Number of the frame in its clip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,6 @@ class RemoverState:
     """What passes from one frame of a shot to the next."""
 
     carry: Carry
-    alpha_logit: Tensor
     crop: Crop
 
 
@@ -86,26 +90,33 @@ class OneStepRemover:
         masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
         record = self._model.record
         size = (images.shape[2] // record.stride, images.shape[3] // record.stride)
-        prediction = self._model.predict(images, masks, noise_tile(self._seed, record.latent_channels, size))
+        prediction = self._model.predict(images, masks, self._noise(frames, size))
         z, m = prediction.z, prediction.mask
         fused, logits = [], []
         for index, frame in enumerate(frames):
             one = slice(index, index + 1)
-            z0, logit, state = self._advance(
-                frame, prediction.z0[one], prediction.alpha_logit[one], m[one], state
-            )
+            logits.append(prediction.alpha_logit[one])
+            z0, state = self._advance(frame, prediction.z0[one], logits[-1], m[one], state)
             fused.append(z0)
-            logits.append(logit)
         logit = torch.cat(logits)
         blended = blend(torch.cat(fused), z, _cover(logit, m))
         return [
             self._answer(frame, blended[index], logit[index]) for index, frame in enumerate(frames)
         ], state
 
+    def _noise(self, frames: Sequence[RemovalInput], size: tuple[int, int]) -> Tensor:
+        """One tile for the whole shot, or one a frame."""
+        channels = self._model.record.latent_channels
+        if self._config.noise == "shot":
+            return noise_tile(self._seed, channels, size)
+        return torch.cat(
+            [noise_tile(self._seed + FRAME_SEED * (1 + frame.index), channels, size) for frame in frames]
+        )
+
     def _advance(
         self, frame: RemovalInput, z0: Tensor, logit: Tensor, m: Tensor, state: RemoverState | None
-    ) -> tuple[Tensor, Tensor, RemoverState]:
-        """Fuse one frame with what is carried to it: latent and alpha logit."""
+    ) -> tuple[Tensor, RemoverState]:
+        """Fuse one frame's latent with the one that is carried to it."""
         carry = None
         if state is not None and frame.flow_back is not None and state.crop.size_hw == frame.crop.size_hw:
             flow = cell_flow(frame.flow_back, frame.crop, state.crop, frame.rgb.shape[:2]).to(z0.device)
@@ -114,7 +125,7 @@ class OneStepRemover:
             z0 = fuse(z0, carry, region, self._config.latent_warp)
         if carry is None or carry.age >= self._config.anchor_frames:
             carry = Carry.anchor(z0)
-        return z0, logit, RemoverState(carry, logit, frame.crop)
+        return z0, RemoverState(carry, frame.crop)
 
     def _answer(self, frame: RemovalInput, z: Tensor, logit: Tensor) -> Removal:
         """The model's latent [C, h, w] and alpha logit [1, h, w] back on the frame."""

@@ -138,6 +138,13 @@ def blend_planes(
     return tuple(out)
 
 
+def whole_samples(mask: npt.NDArray[np.bool_], chroma_log2: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """``mask`` [H, W] widened to whole chroma samples: what it covers then shares none of them with what it does not."""
+    v, h = (1 << shift for shift in chroma_log2)
+    blocks = mask.reshape(mask.shape[0] // v, v, mask.shape[1] // h, h).any(axis=(1, 3))
+    return np.asarray(blocks.repeat(v, axis=0).repeat(h, axis=1))
+
+
 def _codes_from_rgb(color: ColorSpec) -> npt.NDArray[np.float32]:
     """Affine map [3, 4] from RGB in [0, 1] to (Y, U, V) in codes, as BT.601, 709 and 2020 quantise."""
     kr, kb = LUMA_WEIGHTS[color.matrix]

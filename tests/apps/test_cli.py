@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from osor_video import __version__
 from osor_video.apps.cli import app
+from osor_video.benchmark.cases import pictures_of
 from osor_video.video.probe import probe
-from tests.apps.clips import FRAMES, SIZE_HW, square_mask, write_clip
+from tests.apps.clips import FRAMES, SIZE_HW, square_mask, wall, write_clip
 from tests.apps.conftest import Material
 
 
@@ -68,6 +69,40 @@ def test_remove_writes_clip_masks_and_report_and_sums_up(material: Material, tmp
     for part in ("DIS", "--flow-weights", "tiny", "real background", "score", "MiB", str(output)):
         assert part in result.stdout
     assert result.stderr == ""
+
+
+def test_regions_plate_and_effects_are_heard(material: Material, tmp_path: Path) -> None:
+    left = np.zeros(SIZE_HW, dtype=bool)
+    left[:, :50] = True
+    spot = np.zeros(SIZE_HW, dtype=bool)
+    spot[70:80, 90:110] = True
+    cv2.imwrite(str(tmp_path / "plate.png"), wall()[..., ::-1])
+    result = run(
+        *(
+            "remove",
+            material.clip,
+            "--mask",
+            material.first,
+            "-o",
+            tmp_path / "o.mkv",
+            "--model",
+            material.model,
+        ),
+        *("--flow", "dis", "--lossless", "--quiet", "--effects", "off", "--plate", tmp_path / "plate.png"),
+        *("--keep", write_mask(tmp_path / "keep.png", left), "--effects-out", tmp_path / "effects"),
+        *("--effect-mask", f"3={write_mask(tmp_path / 'spot.png', spot)}", "--set", "composite.grain=0"),
+    )
+    assert result.exit_code == 0, result.output
+    before, after = (list(pictures_of(path)) for path in (material.clip, tmp_path / "o.mkv"))
+    for index, (shot, done) in enumerate(zip(before, after, strict=True)):
+        # In RGB the next chroma samples colour the last kept columns; test_controls.py compares the samples themselves.
+        assert np.array_equal(shot[:, :44], done[:, :44])
+        assert (shot != done)[spot].any() == (index >= 3)
+    # In the last frame the whole square lies outside what is kept, and the plate shows what is behind it.
+    assert np.abs(after[-1].astype(int) - wall())[square_mask(FRAMES - 1)].mean() < 8
+    found = sorted((tmp_path / "effects").iterdir())
+    assert [path.name for path in found] == [f"{index:05d}.png" for index in range(FRAMES)]
+    assert max(read_picture(path).max() for path in found) == 0
 
 
 def test_preview_puts_the_finished_frame_beside_its_source(material: Material, tmp_path: Path) -> None:
@@ -199,6 +234,39 @@ REFUSED = {
         "is a file",
     ),
     "masks in a file": (["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--masks-out", "text.mp4"], "is a file"),
+    "unknown effects": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--effects", "x"],
+        "effects.find is 'x', expected 'off', 'auto' or 'strong'",
+    ),
+    "keep of another size": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--keep", "small.png"],
+        "is 20x10, the",
+    ),
+    "keep missing": (["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--keep", "no.png"], "no.png does not exist"),
+    "effect mask beyond the clip": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--effect-mask", "9=small.png"],
+        "given for frame 9, but",
+    ),
+    "effect mask at no frame": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--effect-mask", "-1=FIRST"],
+        "--effect-mask is '-1=FIRST', expected FRAME=PICTURE",
+    ),
+    "plate of another size": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--plate", "small.png"],
+        "The plate small.png is 20x10, the clip is 128x96",
+    ),
+    "plate of another length": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--plate", "two.mkv"],
+        "has 2 frames, the clip has 6",
+    ),
+    "plate with diffusion": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--plate", "small.png", "--fill", "diffusion"],
+        "borrows nothing",
+    ),
+    "effects in a file": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--effects-out", "text.mp4"],
+        "--effects-out needs the folder",
+    ),
     "preview no PNG": (["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--preview", "1"], "ends in .png"),
 }
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from osor_video.background.effects import find_effects
+from osor_video.background.effects import find_effects, join_effects, searched_margin
 from osor_video.background.recover import Plate, plate_box, recover
 from osor_video.config import BackgroundConfig, EffectsConfig
 from osor_video.tensors import FloatMap, Mask
@@ -82,3 +82,55 @@ def test_an_uncertain_plate_says_nothing(world: World) -> None:
     plate = true_plate(world, 5)
     doubtful = Plate(plate.box, plate.rgb, np.full_like(plate.confidence, 0.2))
     assert find_effects(world.frames[5], doubtful, world.shot()[5].hole, CONFIG).max() == 0
+
+
+FAINT = 0.1
+"""A shadow that takes a tenth of the light: just under the usual threshold."""
+
+
+def test_strong_finds_what_auto_leaves() -> None:
+    world = make_world(3, shadow=FAINT)
+    found = {
+        find: find_effects(
+            world.frames[1],
+            true_plate(world, 1),
+            world.shot()[1].hole,
+            CONFIG.model_copy(update={"find": find}),
+        )
+        for find in ("auto", "strong")
+    }
+    shade = np.abs(world.frames[1].astype(int) - world.plates[1]).mean(axis=2) > 8
+    shade &= ~world.shot()[1].hole & near(world, 1, 20)
+    assert (found["auto"][shade] > 0.5).mean() < 0.1
+    assert (found["strong"][shade] > 0.5).mean() > 0.6
+    assert searched_margin(0.35, CONFIG) == 0.35
+    assert searched_margin(0.35, CONFIG.model_copy(update={"find": "strong"})) == 1.0
+
+
+@pytest.fixture
+def square() -> Mask:
+    hole = np.zeros((100, 120), dtype=bool)
+    hole[40:60, 50:75] = True
+    return hole
+
+
+def test_of_the_models_alpha_only_what_touches_the_hole_counts(square: Mask) -> None:
+    model = np.zeros(square.shape, np.float32)
+    model[55:70, 60:66] = 0.8  # leaves the hole downwards
+    model[10:20, 10:20] = 0.9  # stands alone
+    model[60:64, 50:55] = 0.4  # touches, too weak
+    alpha = join_effects(square, None, model, CONFIG)
+    assert alpha[69, 63] == pytest.approx(0.8)
+    assert alpha[:30, :30].max() == 0
+    assert alpha[63, 52] == 0
+    assert alpha[square].max() == 0
+    strong = join_effects(square, None, model, CONFIG.model_copy(update={"find": "strong"}))
+    assert strong[63, 52] == pytest.approx(0.4)
+
+
+def test_plate_and_model_are_joined_and_off_is_off(square: Mask) -> None:
+    seen, model = np.zeros(square.shape, np.float32), np.zeros(square.shape, np.float32)
+    seen[60:70, 50:60], model[60:70, 65:75] = 1, 0.7
+    both = join_effects(square, seen, model, CONFIG)
+    assert (both[65, 55], both[65, 70]) == (1, pytest.approx(0.7))
+    assert join_effects(square, seen, model, CONFIG.model_copy(update={"find": "off"})).max() == 0

@@ -8,12 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osor_video.benchmark.baselines import MARGIN_PX, Baseline, patchmatch, telea
+from osor_video.benchmark.baselines import (
+    MARGIN_PX,
+    Baseline,
+    FlowCopy,
+    patchmatch,
+    peers_for,
+    telea,
+    temporal_median,
+)
 from osor_video.benchmark.cases import TrueFrame
+from osor_video.benchmark.metrics import LOSSLESS_DB, Scorer
 from osor_video.benchmark.speed import measure_frame_ms
 from osor_video.errors import ConfigError
 from osor_video.shapes import dilate
 from tests.tiny import tiny_model
+from tests.world import World, make_world
 
 
 @pytest.fixture
@@ -39,6 +49,37 @@ def test_patchmatch_goes_on_with_the_pattern_where_telea_smears_it(frame: TrueFr
 def test_only_the_widened_mask_changes(fill: Baseline, frame: TrueFrame) -> None:
     outside = ~dilate(frame.mask, MARGIN_PX)
     assert np.array_equal(fill(frame)[outside], frame.shot[outside])
+
+
+def true_frames_of(world: World) -> list[TrueFrame]:
+    return [TrueFrame(*parts) for parts in zip(world.frames, world.plates, world.masks, strict=True)]
+
+
+def test_flow_copy_holds_its_fill_where_telea_flickers() -> None:
+    frames = true_frames_of(make_world(6, shadow=0))
+    copy, scorers = FlowCopy(), (Scorer(), Scorer())
+    for frame in frames:
+        for scorer, filled in zip(scorers, (copy(frame), telea(frame)), strict=True):
+            scorer.add(frame.shot, frame.clean, frame.mask, filled)
+            assert np.array_equal(
+                filled[~dilate(frame.mask, MARGIN_PX)], frame.shot[~dilate(frame.mask, MARGIN_PX)]
+            )
+    carried, alone = (scorer.scores() for scorer in scorers)
+    assert carried.warping_error < 0.8 * alone.warping_error
+    assert carried.psnr_outside == alone.psnr_outside == LOSSLESS_DB
+
+
+def test_the_median_of_a_still_shot_is_what_the_object_uncovers() -> None:
+    frames = true_frames_of(make_world(12, shadow=0, pan_xy=(0, 0)))
+    fill = temporal_median(frames)
+    covered = dilate(np.logical_and.reduce([frame.mask for frame in frames]), 4)
+    for frame in frames:
+        assert np.abs(fill(frame).astype(int) - frame.clean)[frame.mask & ~covered].mean() < 2
+
+
+def test_peers_are_the_quick_ones_unless_all_are_asked_for(frame: TrueFrame) -> None:
+    assert list(peers_for(lambda: [frame], every=False)) == ["input", "Telea per frame"]
+    assert {"temporal median", "flow copy"} < set(peers_for(lambda: [frame], every=True))
 
 
 def test_without_patchmatch_the_next_step_is_said(frame: TrueFrame, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from osor_video.benchmark.metrics import (
     temporal_error,
 )
 from osor_video.tensors import Mask, Picture
+from tests.world import make_world
 
 SIZE = (32, 40)
 
@@ -94,7 +95,28 @@ def test_scorer_pools_pixels_over_frames() -> None:
     assert 0 < scores.ssim_hole < 1
 
 
+def test_warping_error_follows_the_plate_and_tells_frozen_from_alive() -> None:
+    world = make_world(4, shadow=0)
+    random = np.random.default_rng(0)
+
+    def noisy(picture: Picture) -> Picture:
+        return np.clip(np.rint(picture + 6 * random.standard_normal(picture.shape)), 0, 255).astype(np.uint8)
+
+    frozen, alive, stuck = Scorer(), Scorer(), Scorer()
+    for frame, plate, mask in zip(world.frames, world.plates, world.masks, strict=True):
+        truth = noisy(plate)
+        frozen.add(frame, truth, mask, plate)
+        alive.add(frame, truth, mask, noisy(plate))
+        stuck.add(frame, truth, mask, world.plates[0])
+    own = alive.scores().warping_error_truth
+    assert alive.scores().warping_error == pytest.approx(own, rel=0.1)
+    assert frozen.scores().warping_error < 0.4 * own
+    assert stuck.scores().warping_error > 1.2 * own
+
+
 def test_a_clip_without_object_has_no_figures() -> None:
     scorer = Scorer()
     scorer.add(flat(1), flat(1), np.zeros(SIZE, dtype=bool), flat(1))
-    assert all(math.isnan(value) for value in vars(scorer.scores()).values())
+    values = dict(vars(scorer.scores()))
+    assert values.pop("psnr_outside") == LOSSLESS_DB
+    assert all(math.isnan(value) for value in values.values())

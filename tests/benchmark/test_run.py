@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -13,11 +14,22 @@ from typer.testing import CliRunner
 from osor_video.apps.cli import app
 from osor_video.benchmark.baselines import telea, untouched
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs, true_frames
-from osor_video.benchmark.run import measure_all
+from osor_video.benchmark.metrics import LOSSLESS_DB
+from osor_video.benchmark.run import Extent, measure_all
 from osor_video.benchmark.speed import SpeedRun, lengthened, measure_speed, to_and_fro
-from osor_video.benchmark.table import HEADER, markdown, rows, speed_rows, stage_rows
+from osor_video.benchmark.table import (
+    DETAIL_HEADER,
+    HEADER,
+    detail_rows,
+    markdown,
+    rows,
+    speed_rows,
+    stage_rows,
+)
+from osor_video.benchmark.variants import ABLATIONS, PEER, changed, variants
 from osor_video.config import Config
 from osor_video.errors import ConfigError, OsorError
+from osor_video.pipeline import VideoRemover
 from osor_video.video.probe import probe
 from tests.apps.clips import FRAMES, square_clip, square_mask, wall, write_clip
 from tests.tiny import tiny_model
@@ -104,6 +116,39 @@ def test_the_command_prints_and_writes_its_table(folder: Path, tmp_path: Path) -
     written = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert written.startswith("| clip | method |")
     assert "| share of work |" in written
+
+
+def test_peers_ablations_and_pictures_share_a_run(folder: Path, tmp_path: Path) -> None:
+    config = Config.load(overrides={"flow.backend": "dis", "removal.model": folder / "model"})
+    extent = Extent(peers=True, ablations=True, frames=5, pictures=tmp_path / "pictures")
+    outcomes = measure_all(cases_from_clips(folder), config, "balanced", extent=extent)
+    names = [outcome.method for outcome in outcomes]
+    assert names[: 2 + len(ABLATIONS)] == ["balanced", PEER, *ABLATIONS]
+    assert {"input", "Telea per frame", "temporal median", "flow copy"} <= set(names)
+    by_name = {outcome.method: outcome for outcome in outcomes}
+    assert {outcome.report.frames for outcome in outcomes if outcome.report} == {5}
+    # A still camera before which the square moves on: the median of time is the truth.
+    assert by_name["temporal median"].scores.psnr_hole > 30
+    assert by_name["input"].scores.psnr_outside == LOSSLESS_DB
+    assert by_name["balanced"].scores.psnr_outside > 45
+    table = markdown(DETAIL_HEADER, detail_rows(outcomes))
+    assert len(table.splitlines()) == 2 + len(outcomes)
+    for kind in ("strip", "slice"):
+        picture = cv2.imread(str(tmp_path / "pictures" / f"square_{kind}.png"))
+        assert picture is not None
+        assert np.asarray(picture).shape[0] > 18 * len(outcomes)
+
+
+def test_a_variant_differs_by_its_part_alone(folder: Path) -> None:
+    config = Config.load(overrides={"flow.backend": "dis", "removal.model": folder / "model"})
+    whole = VideoRemover.from_config(config)
+    other = changed(whole, ABLATIONS["no recovery, no latent warping"])
+    assert (other.config.fill, other.config.removal.latent_warp) == ("diffusion", 0)
+    assert other.config.removal.model == config.removal.model
+    assert other.config.model_copy(update={"fill": "auto", "removal": config.removal}) == config
+    assert other.remover.model is whole.remover.model
+    assert list(variants(peers=True, ablations=False)) == [PEER]
+    assert variants(peers=False, ablations=False) == {}
 
 
 def test_the_command_names_an_unknown_case(folder: Path) -> None:

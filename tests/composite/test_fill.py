@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from osor_video.background.recover import Plate
-from osor_video.composite.fill import RIM_PX, join_alpha, make_fill
+from osor_video.composite.fill import RIM_PX, FrameGrain, join_alpha, make_fill
+from osor_video.composite.grain import Grain
 from osor_video.config import CompositeConfig
 from osor_video.removal.remover import Removal
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
@@ -14,6 +17,8 @@ from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 SIZE_HW = (100, 120)
 CONFIG = CompositeConfig()
 BOX = (20, 24, 80, 100)
+NOTHING: FloatMap = np.zeros(SIZE_HW, np.float32)
+GRAIN = FrameGrain(Grain((3.0, 1.0, 1.5), (0.3, 0.5, 0.5)), 0, 4)
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def test_the_box_is_even_and_holds_the_rim(hole: Mask) -> None:
 
 
 def test_a_wider_feather_is_wider(hole: Mask) -> None:
-    narrow, wide = (join_alpha(hole, None, None, CompositeConfig(feather=f)) for f in (0.01, 0.05))
+    narrow, wide = (join_alpha(hole, NOTHING, CompositeConfig(feather=f)) for f in (0.01, 0.05))
     assert (wide > 0).sum() > (narrow > 0).sum()
     assert wide[hole].min() == narrow[hole].min() == 1
 
@@ -124,22 +129,50 @@ def test_effects_join_the_hole(hole: Mask) -> None:
     assert alpha[72:].max() == 0
 
 
-def test_of_the_models_alpha_only_what_touches_the_hole_counts(hole: Mask) -> None:
-    model = np.zeros(SIZE_HW, np.float32)
-    model[55:70, 60:66] = 0.8  # leaves the hole downwards
-    model[10:20, 10:20] = 0.9  # stands alone
-    model[60:64, 50:55] = 0.4  # touches, too weak
-    alpha = join_alpha(hole, None, model, CONFIG)
-    assert alpha[69, 63] == pytest.approx(0.8)
-    assert alpha[:30, :30].max() == 0
-    assert alpha[63, 52] == 0
+def test_what_is_kept_is_not_touched_and_guides_the_fill(hole: Mask) -> None:
+    kept = np.zeros(SIZE_HW, dtype=bool)
+    kept[:, 60:66] = True
+    effects = np.zeros(SIZE_HW, np.float32)
+    effects[62:68, 50:90] = 0.7
+    fill = make_fill(holed(hole), hole & ~kept, None, effects, None, CONFIG, kept)
+    assert on_frame(fill.alpha, fill.box)[kept].max() == 0
+    assert on_frame(fill.effect, fill.box)[kept].max() == 0
+    assert on_frame(fill.alpha, fill.box)[hole & ~kept].min() == 1
+
+
+def test_the_effect_is_told_apart_from_the_hole(hole: Mask) -> None:
+    effects = np.zeros(SIZE_HW, np.float32)
+    effects[62:68, 60:90] = 0.7
+    fill = make_fill(holed(hole), hole, None, effects, None, CONFIG)
+    assert np.array_equal(on_frame(fill.effect, fill.box), effects)
+
+
+@pytest.mark.parametrize(("left", "wanted"), [(None, 1.0), (0.0, 1.0), (0.64, 0.6), (1.0, 0.0)])
+def test_a_plate_gets_the_grain_that_it_lacks(hole: Mask, left: float | None, wanted: float) -> None:
+    known = plate(0.9)
+    known.rgb[:] = 0.5
+    if left is not None:
+        known = replace(known, grain=np.full_like(known.confidence, left))
+    clean = make_fill(holed(hole), hole, known, None, None, CONFIG)
+    grainy = make_fill(holed(hole), hole, known, None, None, CONFIG, grain=GRAIN)
+    top, left_px, bottom, right = clean.box
+    inner = hole[top:bottom, left_px:right]
+    added = 255 * (grainy.rgb - clean.rgb)[inner] @ np.array([0.299, 0.587, 0.114])
+    assert added.std() == pytest.approx(3 * wanted, rel=0.15)
+    assert np.array_equal(clean.alpha, grainy.alpha)
+
+
+def test_without_a_share_of_grain_none_is_added(hole: Mask) -> None:
+    off = CompositeConfig(grain=0)
+    a, b = (make_fill(holed(hole), hole, plate(0.9), None, None, off, grain=g) for g in (GRAIN, None))
+    assert np.array_equal(a.rgb, b.rgb)
 
 
 def test_what_would_not_move_a_sample_is_left_alone(hole: Mask) -> None:
     effects = np.full(SIZE_HW, 0.9 / 255, np.float32)
-    assert join_alpha(hole, effects, None, CONFIG)[0, 0] == 0
+    assert join_alpha(hole, effects, CONFIG)[0, 0] == 0
     effects[:] = 1.1 / 255
-    assert join_alpha(hole, effects, None, CONFIG)[0, 0] > 0
+    assert join_alpha(hole, effects, CONFIG)[0, 0] > 0
 
 
 @pytest.mark.parametrize(("gap_px", "decoded"), [(0, 0), (4, 0), (12, 1)])

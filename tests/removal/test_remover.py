@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -142,3 +144,14 @@ def test_no_frames_no_answers(model: OsorModel, world: World) -> None:
     remover = OneStepRemover(model, RemovalConfig(), 0)
     _, state = remover.remove(inputs(world, 1), None)
     assert remover.remove([], state) == ([], state)
+
+
+def test_fresh_noise_is_each_frames_own(model: OsorModel, world: World) -> None:
+    first = inputs(world, 1)[0]
+    frames = [replace(first, index=index) for index in (3, 4)]
+    still = OneStepRemover(model, RemovalConfig(latent_warp=0), 0)
+    fresh = OneStepRemover(model, RemovalConfig(latent_warp=0, noise="frame"), 0)
+    same_tile, own_tiles = still.remove(frames, None)[0], fresh.remove(frames, None)[0]
+    assert np.array_equal(same_tile[0].rgb, same_tile[1].rgb)
+    assert worst([own_tiles[0]], [own_tiles[1]]) > 0.001
+    assert worst([own_tiles[1]], fresh.remove(frames[1:], None)[0]) < 1e-4
