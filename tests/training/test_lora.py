@@ -16,8 +16,8 @@ from osor_video.removal.adapter import SDXL_LAYOUT, merge_adapter
 from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.prompt import PromptEmbeddings
 from osor_video.training.config import LoopConfig, SdxlLoraConfig
-from osor_video.training.lora import AdaptedUNet, add_adapters
-from osor_video.training.sdxl import SdxlBase, adapt, load_base
+from osor_video.training.lora import AdaptedUNet
+from osor_video.training.sdxl import adapt
 from tests.tiny_sdxl import POOLED, WIDTH, tiny_unet
 
 RANK = 3
