@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from osor_video.apps.progress import shown_progress
+from osor_video.apps.tables import show_tables
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.davis import open_sequences, track
 from osor_video.benchmark.run import measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
-from osor_video.benchmark.table import HEADER, Rows, markdown, mask_rows, rows, speed_rows, stage_rows
+from osor_video.benchmark.table import HEADER, mask_rows, rows, speed_rows, stage_rows
 from osor_video.config import Config
 from osor_video.errors import ConfigError
 from osor_video.flow.weights import build_flow
 from osor_video.masks.features import build_features
 from osor_video.removal.model import quiet_libraries
 
-PLAIN_WIDTH = 150
 CASES = Path("configs/benchmark")
-
-Tables = list[tuple[str, Sequence[str], Rows]]
 
 
 def chosen_cases(clips: Path | None, names: Sequence[str]) -> list[Case]:
@@ -43,13 +37,13 @@ def measure_quality(cases: Sequence[Case], config: Config, method: str, markdown
     with shown_progress(quiet=False) as progress:
         outcomes = measure_all(cases, config, method, progress)
     runs = [(outcome.case, outcome.report) for outcome in outcomes if outcome.report]
-    _show([("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))], markdown_file)
+    show_tables([("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))], markdown_file)
 
 
 def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> None:
     """Print, and where asked for write, speed and memory against length."""
     runs = [measure_speed(case.clip, case.first, config, frames) for frames in LENGTHS]
-    _show([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
+    show_tables([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
 
 
 def measure_masks(folder: Path, names: Sequence[str], config: Config, markdown_file: Path | None) -> None:
@@ -58,21 +52,4 @@ def measure_masks(folder: Path, names: Sequence[str], config: Config, markdown_f
     flow, features = build_flow(config.flow), build_features()
     with shown_progress(quiet=False) as progress:
         runs = [track(sequence, flow, features, config, progress) for sequence in sequences]
-    _show([(f"Masks with {flow.name}", *mask_rows(runs))], markdown_file)
-
-
-def _show(tables: Tables, markdown_file: Path | None) -> None:
-    # In a file or a pipe rich would squeeze the table into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    for title, header, body in tables:
-        table = Table(title=title, title_justify="left")
-        for number, name in enumerate(header):
-            table.add_column(name, justify="right" if number else "left")
-        for line in body:
-            table.add_row(*line)
-        console.print(table)
-    if markdown_file:
-        markdown_file.parent.mkdir(parents=True, exist_ok=True)
-        markdown_file.write_text(
-            "\n".join(markdown(header, body) for _, header, body in tables), encoding="utf-8"
-        )
+    show_tables([(f"Masks with {flow.name}", *mask_rows(runs))], markdown_file)

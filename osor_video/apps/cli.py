@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, bench, strip, train.
+"""The command ``osor-video``: remove, masks, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -68,12 +68,34 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as mask.grow=0.03.")
 ]
-Model = Annotated[Path | None, typer.Option("--model", help="Folder of another OSOR model.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME|PATH", help="osor-sdxl, osor-flux, bundled, or the folder of a model; see models."
+    ),
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Precision = Annotated[
+    str | None, typer.Option("--dtype", help="auto, float32, bfloat16 or float16, of SDXL and FLUX.")
+]
 Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
 Tracker = Annotated[str | None, typer.Option("--tracker", help="propagate, or sam2 (extra sam).")]
 FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
+
+def _networks(flow: str | None, flow_weights: Path | None, tracker: str | None) -> dict[str, Any]:
+    """Settings by dotted key of those that follow the object; None = not given."""
+    return {"flow.backend": flow, "flow.weights": flow_weights, "mask.tracker": tracker}
+
+
+def _model(model: str | None, device: str | None, dtype: str | None) -> dict[str, Any]:
+    """The same of the model that removes."""
+    return {"removal.model": model, "removal.device": device, "removal.dtype": dtype}
+
+
+models = typer.Typer(help="The models: which there are, fetching one, checking one.", invoke_without_command=True)
+app.add_typer(models, name="models")
 
 
 def _show_version(wanted: bool) -> None:
@@ -107,6 +129,8 @@ def remove(
     config: ConfigFile = None,
     settings: Settings = None,
     model: Model = None,
+    device: Device = None,
+    dtype: Precision = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
     tracker: Tracker = None,
@@ -127,10 +151,8 @@ def remove(
 ) -> None:
     """Remove the marked object from the whole clip."""
     named = {
-        "removal.model": model,
-        "flow.backend": flow,
-        "flow.weights": flow_weights,
-        "mask.tracker": tracker,
+        **_networks(flow, flow_weights, tracker),
+        **_model(model, device, dtype),
         "fill": fill,
         "seed": seed,
         "encode.crf": crf,
@@ -184,12 +206,7 @@ def masks(
         check_source(source, None)
         check_folder_target(output, "-o")
         check_file_target(contact_sheet, "--contact-sheet", (".png",))
-        named: dict[str, Any] = {
-            "flow.backend": flow,
-            "flow.weights": flow_weights,
-            "mask.tracker": tracker,
-        }
-        values = load_config(preset, config, settings or [], named)
+        values = load_config(preset, config, settings or [], _networks(flow, flow_weights, tracker))
         job = removal.Job(source, marked.marks(), output, values, threads, quiet, contact_sheet)
         removal.write_masks(job)
 
@@ -222,10 +239,8 @@ def bench(
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
         named = {
-            "removal.model": model,
-            "flow.backend": flow,
-            "flow.weights": flow_weights,
-            "mask.tracker": tracker,
+            **_networks(flow, flow_weights, tracker),
+            **_model(model, device, dtype),
         }
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
@@ -308,6 +323,47 @@ def strip(
         from osor_video.benchmark.strip import make_strip  # noqa: PLC0415  (loads torch)
 
         write_png(output, make_strip(clip, masks, result, numbers, width))
+
+
+@models.callback()
+def models_list(context: typer.Context) -> None:
+    """List the models with a name: licence, size, whether they are here, and where."""
+    if context.invoked_subcommand is None:
+        with spoken_errors():
+            from osor_video.apps.models import list_models  # noqa: PLC0415  (loads torch)
+
+            list_models()
+
+
+@models.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="osor-sdxl or osor-flux.")], *, quiet: Quiet = False
+) -> None:
+    """Fetch a model from the hub; what has come is kept, and the same command goes on."""
+    with spoken_errors():
+        from osor_video.apps.models import fetch_model  # noqa: PLC0415  (loads torch)
+
+        told = fetch_model(name, quiet)
+        if not quiet:
+            typer.echo(told)
+
+
+@models.command("check")
+def models_check(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="A model folder with reference_phase1.safetensors or ...2."),
+    ],
+    *,
+    unmerged: Annotated[
+        bool, typer.Option("--unmerged", help="With the adapter beside the base's weights.")
+    ] = False,
+) -> None:
+    """Run a model on what a recorded run was given, and show the largest difference of every step."""
+    with spoken_errors():
+        from osor_video.apps.models import check_model  # noqa: PLC0415  (loads torch)
+
+        check_model(folder, not unmerged)
 
 
 def main() -> None:

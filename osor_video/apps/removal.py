@@ -42,6 +42,7 @@ class Job:
 def remove_clip(job: Job, masks_out: Path | None, report_path: Path | None) -> None:
     """Write the whole clip, and the masks and the report where asked for."""
     check_clip(job.source, job.marks, job.output, job.config)
+    tell_licence(job)
     remover = build_remover(job)
     masks = MaskFiles(masks_out) if masks_out or job.contact_sheet else None
     with shown_progress(job.quiet) as progress:
@@ -60,6 +61,7 @@ def preview_frame(job: Job, frame: int) -> None:
     """Write one frame beside its finished self as PNG."""
     check_file_target(job.output, "-o with --preview", (".png",))
     check_clip(job.source, job.marks, None, job.config)
+    tell_licence(job)
     with shown_progress(job.quiet) as progress:
         before, after = build_remover(job).preview(job.source, job.marks, frame, progress)
     write_png(job.output, side_by_side(before, after))
@@ -81,6 +83,15 @@ def write_masks(job: Job) -> None:
     job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
     for line in doubts(scores):
         job.tell(line)
+
+
+def tell_licence(job: Job) -> None:
+    """Say what a user of the chosen model has to know; also refuses a model that is not there before much is loaded."""
+    from osor_video.removal.choose import notice_of  # noqa: PLC0415  (loads torch)
+
+    notice = notice_of(job.config.removal)
+    if notice:
+        job.tell(notice)
 
 
 def build_remover(job: Job) -> VideoRemover:

@@ -46,17 +46,12 @@ class Published:
 
     def missing(self) -> list[str]:
         """What is not there, each with where it belongs; empty where the model can run."""
-        wanted = [self.folder / BASE / part for part in PARTS[self.kind]]
-        lacking = [
-            f"{path}/ ({path.name}/ of {self.base})" for path in wanted if not (path / "config.json").exists()
-            and not (path / "scheduler_config.json").exists()
-        ]  # fmt: skip
+        has_prompt = any((self.folder / file).exists() for file in PROMPT_FILES)
+        parts = (*PARTS[self.kind], *(() if has_prompt else self.encoders))
+        places = [self.folder / BASE / part for part in parts]
+        lacking = [f"{place}/ ({place.name}/ of {self.base})" for place in places if not _is_whole(place)]
         if not self.adapter_file.exists():
             lacking.append(f"{self.adapter_file} ({self.adapter} of {ADAPTERS})")
-        has_prompt = any((self.folder / file).exists() for file in PROMPT_FILES)
-        if not has_prompt:
-            encoders = [self.folder / BASE / part for part in self.encoders]
-            lacking += [f"{path}/ ({path.name}/ of {self.base})" for path in encoders if not path.is_dir()]
         return lacking
 
     def open(self) -> ModelFolder:
@@ -97,6 +92,18 @@ MODELS = {
     )
 }
 FLUX_NOTICE = MODELS["osor-flux"].notice
+
+
+def _is_whole(part: Path) -> bool:
+    """Whether a part of a base has its files: weights, or for those without any their settings; and none is half there."""
+    has_weights = not part.name.startswith(("scheduler", "tokenizer"))
+    wanted = "*.safetensors" if has_weights else "*.json"
+    return any(part.glob(wanted)) and not any(part.glob("*.part"))
+
+
+def bundled_model_path() -> Path:
+    """Folder of the compact model that comes with the package."""
+    return Path(__file__).parent / "weights" / "compact"
 
 
 def models_folder() -> Path:

@@ -8,9 +8,9 @@ import torch
 
 from osor_video.config import RemovalConfig
 from osor_video.errors import ConfigError, WeightsError
-from osor_video.removal.catalogue import BUNDLED, FLUX_NOTICE, MODELS
+from osor_video.removal.catalogue import BUNDLED, FLUX_NOTICE, MODELS, bundled_model_path
 from osor_video.removal.folder import ModelFolder, is_published
-from osor_video.removal.model import OsorModel, bundled_model_path
+from osor_video.removal.model import OsorModel
 from osor_video.removal.prediction import RemovalModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

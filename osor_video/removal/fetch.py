@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_url, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers, disable_progress_bars
 
 from osor_video.errors import WeightsError
 from osor_video.removal.base import HALF, HUB_NAME
@@ -27,8 +31,8 @@ from osor_video.report import Progress, silent
 
 SPARE_BYTES = 1 << 30
 TENSORS = ".safetensors"
-STATE = ".cache"
-"""Where the hub's client keeps what it needs to go on."""
+PART = ".part"
+"""End of the name of a file that has come in part."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,33 @@ class HubFile:
     size: int
     sha256: str | None
 
+    @property
+    def part(self) -> Path:
+        """What has come of it so far."""
+        return self.target.with_name(self.target.name + PART)
+
     def is_whole(self) -> bool:
         """Whether it is there in full size; the hash is checked when it has been fetched."""
         return self.target.exists() and self.target.stat().st_size == self.size
+
+    def bytes_here(self) -> int:
+        """How much of it has come."""
+        if self.is_whole():
+            return self.size
+        return self.part.stat().st_size if self.part.exists() else 0
+
+
+class _CountedFile(FileIO):
+    """A file that tells how much is in it whenever more is written."""
+
+    def __init__(self, path: Path, tell_size: Callable[[int], None]) -> None:
+        super().__init__(path, "ab")
+        self._tell_size = tell_size
+
+    def write(self, content: Any, /) -> int:
+        written = super().write(content)
+        self._tell_size(self.tell())
+        return written
 
 
 def fetch(model: Published, progress: Progress = silent, endpoint: str | None = None) -> Path:
@@ -55,15 +83,17 @@ def fetch(model: Published, progress: Progress = silent, endpoint: str | None = 
     api = HfApi(endpoint=endpoint)
     try:
         files = [*_base_files(api, model), *_adapter_files(api, model)]
-        missing = [file for file in files if not file.is_whole()]
-        _check_space(model, sum(file.size for file in missing))
-        total = sum(file.size for file in files)
-        done = total - sum(file.size for file in missing)
-        progress("fetch", done >> 20, total >> 20)
-        for file in missing:
-            _fetch_file(file, model, endpoint)
-            done += file.size
-            progress("fetch", done >> 20, total >> 20)
+        total, come = sum(file.size for file in files), sum(file.bytes_here() for file in files)
+        _check_space(model, total - come)
+        progress("fetch", come >> 20, total >> 20)
+        for file in files:
+            if not file.is_whole():
+                come -= file.bytes_here()
+                _fetch_file(
+                    file, model, endpoint, lambda size, before=come: progress("fetch", before + size >> 20, total >> 20)
+                )
+                come += file.size
+        progress("fetch", total >> 20, total >> 20)
     except GatedRepoError as error:
         raise WeightsError(
             f"{model.base} asks for its licence to be accepted: do so at https://huggingface.co/{model.base}, then log in "
@@ -74,10 +104,8 @@ def fetch(model: Published, progress: Progress = silent, endpoint: str | None = 
             f"The hub does not have what {model.name} needs: {_short(error)} See osor-video models for the files and where "
             "to put them."
         ) from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (OfflineModeIsEnabled, HTTPError, OSError) as error:
         raise WeightsError(_no_network(model, error)) from error
-    shutil.rmtree(model.folder / STATE, ignore_errors=True)
-    shutil.rmtree(model.folder / BASE / STATE, ignore_errors=True)
     return model.folder
 
 
@@ -132,23 +160,32 @@ def _without_doubles(paths: Sequence[str], *, prefer_half: bool) -> list[str]:
     return sorted([*chosen, *others])
 
 
-def _fetch_file(file: HubFile, model: Published, endpoint: str | None) -> None:
+def _fetch_file(
+    file: HubFile, model: Published, endpoint: str | None, tell_size: Callable[[int], None]
+) -> None:
     """Fetch one file, going on with what there is of it, and check it."""
+    if constants.HF_HUB_OFFLINE:
+        raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
+    disable_progress_bars()
     file.target.parent.mkdir(parents=True, exist_ok=True)
-    root = model.folder / BASE if file.repo == model.base else model.folder
-    fetched = Path(
-        hf_hub_download(
-            file.repo, file.path, local_dir=root, endpoint=endpoint, force_download=file.target.exists()
+    if file.bytes_here() > file.size:
+        file.part.unlink()
+    # The hub's own download begins anew in every process; its inner function goes on where it is told to.
+    with _CountedFile(file.part, tell_size) as part:
+        http_get(
+            hf_hub_url(file.repo, file.path, endpoint=endpoint),
+            part,
+            resume_size=file.bytes_here(),
+            headers=build_hf_headers() | {"Accept-Encoding": "identity"},
+            expected_size=file.size,
         )
-    )
-    if file.sha256 is not None and sha256_of(fetched) != file.sha256:
-        fetched.unlink()
+    if file.sha256 is not None and sha256_of(file.part) != file.sha256:
+        file.part.unlink()
         raise WeightsError(
             f"{file.path} of {file.repo} came damaged: its sha256 is not the hub's {file.sha256[:12]}. It was deleted; "
             f"run osor-video models fetch {model.name} again."
         )
-    if fetched != file.target:
-        fetched.replace(file.target)
+    file.part.replace(file.target)
 
 
 def _check_space(model: Published, wanted: int) -> None:

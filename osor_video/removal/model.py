@@ -146,11 +146,6 @@ class OsorModel:
             )
 
 
-def bundled_model_path() -> Path:
-    """Folder of the compact model that comes with the package."""
-    return Path(__file__).parent / "weights" / "compact"
-
-
 def build_autoencoder(architecture: Architecture) -> PatchAutoencoder:
     """A fresh compact autoencoder of stride 8; its random weights come from torch's global generator."""
     return PatchAutoencoder(
