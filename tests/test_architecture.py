@@ -38,7 +38,13 @@ DOORS = {
     "av": ("video/",),
     "decord": ("video/",),
     "diffusers": (
-        *("removal/model.py", "removal/sdxl.py", "removal/flux.py", "removal/coder.py", "removal/autoencoder.py"),
+        *(
+            "removal/model.py",
+            "removal/sdxl.py",
+            "removal/flux.py",
+            "removal/coder.py",
+            "removal/autoencoder.py",
+        ),
         *("benchmark/fullsize.py", "training/"),
     ),
     "transformers": ("removal/prompt.py", "masks/sam.py"),

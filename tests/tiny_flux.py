@@ -66,7 +66,9 @@ def tiny_flux_vae() -> Any:
 
 def _t5() -> Any:
     return T5EncoderModel(
-        T5Config(vocab_size=64, d_model=WIDTH, d_kv=4, d_ff=16, num_layers=2, num_heads=2, decoder_start_token_id=0)
+        T5Config(
+            vocab_size=64, d_model=WIDTH, d_kv=4, d_ff=16, num_layers=2, num_heads=2, decoder_start_token_id=0
+        )
     )
 
 

@@ -9,10 +9,11 @@ from osor_video.apps.progress import shown_progress
 from osor_video.apps.tables import show_tables
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.davis import open_sequences, track
+from osor_video.benchmark.fullsize import UNETS, FullSizeJob, measure_fullsize
 from osor_video.benchmark.run import measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
-from osor_video.benchmark.table import HEADER, mask_rows, rows, speed_rows, stage_rows
-from osor_video.config import Config
+from osor_video.benchmark.table import HEADER, fullsize_rows, mask_rows, rows, speed_rows, stage_rows
+from osor_video.config import Config, RemovalConfig
 from osor_video.errors import ConfigError
 from osor_video.flow.weights import build_flow
 from osor_video.masks.features import build_features
@@ -53,3 +54,25 @@ def measure_masks(folder: Path, names: Sequence[str], config: Config, markdown_f
     with shown_progress(quiet=False) as progress:
         runs = [track(sequence, flow, features, config, progress) for sequence in sequences]
     show_tables([(f"Masks with {flow.name}", *mask_rows(runs))], markdown_file)
+
+
+def measure_fullsize_model(
+    removal: RemovalConfig, scale: str, frames: int, markdown_file: Path | None
+) -> None:
+    """Print, and where asked for write, our path against the plain loop at SDXL's size with random weights."""
+    if removal.model != "osor-sdxl":
+        raise ConfigError(f"--random-weights measures --model osor-sdxl, and the model is {removal.model}.")
+    if scale not in UNETS:
+        raise ConfigError(f"--scale is {scale!r}, expected one of: {', '.join(UNETS)}.")
+    job = FullSizeJob(
+        "full" if scale == "full" else "tiny",
+        removal.published_raster_px,
+        frames,
+        removal.batch,
+        removal.device,
+        removal.dtype,
+        removal.compile,
+    )
+    show_tables(
+        [(f"SDXL, {scale} size, random weights", *fullsize_rows(measure_fullsize(job)))], markdown_file
+    )

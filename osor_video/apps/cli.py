@@ -71,7 +71,9 @@ Settings = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="NAME|PATH", help="osor-sdxl, osor-flux, bundled, or the folder of a model; see models."
+        "--model",
+        metavar="NAME|PATH",
+        help="osor-sdxl, osor-flux, bundled, or the folder of a model; see models.",
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -84,6 +86,7 @@ FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
+
 def _networks(flow: str | None, flow_weights: Path | None, tracker: str | None) -> dict[str, Any]:
     """Settings by dotted key of those that follow the object; None = not given."""
     return {"flow.backend": flow, "flow.weights": flow_weights, "mask.tracker": tracker}
@@ -94,7 +97,9 @@ def _model(model: str | None, device: str | None, dtype: str | None) -> dict[str
     return {"removal.model": model, "removal.device": device, "removal.dtype": dtype}
 
 
-models = typer.Typer(help="The models: which there are, fetching one, checking one.", invoke_without_command=True)
+models = typer.Typer(
+    help="The models: which there are, fetching one, checking one.", invoke_without_command=True
+)
 app.add_typer(models, name="models")
 
 
@@ -230,7 +235,18 @@ def bench(
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
     ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights",
+            help="With --model osor-sdxl: its true size, against a plain loop over frames.",
+        ),
+    ] = False,
+    scale: Annotated[str, typer.Option("--scale", help="With it: full, or tiny for a try.")] = "full",
+    frames: Annotated[int, typer.Option("--frames", min=1, help="With it: frames of the clip.")] = 48,
     model: Model = None,
+    device: Device = None,
+    dtype: Precision = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
     tracker: Tracker = None,
@@ -238,13 +254,13 @@ def bench(
     """Measure quality against true clean plates, beside simple baselines."""
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
-        named = {
-            **_networks(flow, flow_weights, tracker),
-            **_model(model, device, dtype),
-        }
+        named = {**_networks(flow, flow_weights, tracker), **_model(model, device, dtype)}
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
 
+        if random_weights:
+            benchmark.measure_fullsize_model(values.removal, scale, frames, markdown)
+            return
         if davis is not None:
             benchmark.measure_masks(davis, case or [], values, markdown)
             return
@@ -337,7 +353,9 @@ def models_list(context: typer.Context) -> None:
 
 @models.command("fetch")
 def models_fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="osor-sdxl or osor-flux.")], *, quiet: Quiet = False
+    name: Annotated[str, typer.Argument(metavar="NAME", help="osor-sdxl or osor-flux.")],
+    *,
+    quiet: Quiet = False,
 ) -> None:
     """Fetch a model from the hub; what has come is kept, and the same command goes on."""
     with spoken_errors():

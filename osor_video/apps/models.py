@@ -49,7 +49,7 @@ def check_model(folder: Path, merge: bool) -> None:
         raise WeightsError(f"{folder} is no folder. Give one with base/, an adapter and a recorded run.")
     quiet_libraries()
     found = compare(folder, merge=merge)
-    rows = [(item.step, f"{item.largest:.1e}", f"{item.magnitude:.3g}") for item in found]
+    rows = [[item.step, f"{item.largest:.1e}", f"{item.magnitude:.3g}"] for item in found]
     title = f"{folder.name}: {reference_file(folder).name}"
     show_tables([(title, ("step", "largest difference", "largest value"), rows)])
     # Not "larger": a difference that is no number agrees with nothing.
@@ -61,13 +61,13 @@ def check_model(folder: Path, merge: bool) -> None:
         )
 
 
-def _rows() -> Iterator[tuple[str, ...]]:
+def _rows() -> Iterator[list[str]]:
     bundled = bundled_model_path()
-    yield BUNDLED, ModelRecord.read(bundled).licence, f"{_size_gb(bundled):.2f} GB", "yes"
+    yield [BUNDLED, ModelRecord.read(bundled).licence, f"{_size_gb(bundled):.2f} GB", "yes"]
     for model in MODELS.values():
         lacking = model.missing()
         size = f"about {model.size_gb:.0f} GB" if lacking else f"{_size_gb(model.folder):.1f} GB"
-        yield model.name, model.licence, size, _presence(model)
+        yield [model.name, model.licence, size, _presence(model)]
 
 
 def _size_gb(folder: Path) -> float:

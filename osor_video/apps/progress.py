@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-STAGES = {"back": "follow it backwards", "track": "follow the object", "remove": "remove it", "fetch": "fetch it"}
+STAGES = {
+    "back": "follow it backwards",
+    "track": "follow the object",
+    "remove": "remove it",
+    "fetch": "fetch it",
+}
 UNITS = {"train": "steps", "fetch": "MiB"}
 
 

@@ -175,7 +175,8 @@ def _filled(network: Any, dtype: torch.dtype, generator: torch.Generator) -> Any
 
 def random_adapter(unet: Any, rank: int, dtype: torch.dtype, seed: int = 1) -> dict[str, Tensor]:
     """An adapter of phase 2 for ``unet`` in the published layout, of seeded noise."""
-    generator, tensors = torch.Generator().manual_seed(seed), {}
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, Tensor] = {}
     for name, layer in SDXL_LAYOUT.layers(unet).items():
         out, inner, *kernel = layer.weight.shape
         down = torch.empty(rank, inner, *kernel, dtype=dtype).normal_(
@@ -243,7 +244,11 @@ def run_ours(job: FullSizeJob) -> FullSizeRun:
     remover = OneStepRemover(model, config, seed=0)
     shots = list(clip(job.frames + remover.batch))
     crops = plan_crops(
-        [bounding_box(mask) for _, mask in shots], FRAME_HW, config.context, remover.raster_px, record.multiple_px
+        [bounding_box(mask) for _, mask in shots],
+        FRAME_HW,
+        config.context,
+        remover.raster_px,
+        record.multiple_px,
     )
     still = np.zeros((*FRAME_HW, 2), np.float32)
     inputs = [

@@ -37,7 +37,9 @@ def load_part(
     weights of its configuration: diffusers would make up what is missing.
     """
     folder = Path(base) / name
-    only_half = folder.is_dir() and not [p for p in folder.glob("*.safetensors*") if f".{HALF}." not in p.name]
+    only_half = folder.is_dir() and not [
+        p for p in folder.glob("*.safetensors*") if f".{HALF}." not in p.name
+    ]
     try:
         network, info = kind.from_pretrained(
             base,
@@ -51,7 +53,9 @@ def load_part(
             **({"variant": HALF} if only_half else {}),
         )
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"The base {base} cannot be read: {' '.join(str(error).split())} {wanted}") from error
+        raise WeightsError(
+            f"The base {base} cannot be read: {' '.join(str(error).split())} {wanted}"
+        ) from error
     for what in ("missing", "unexpected", "mismatched"):
         keys = list(info.get(f"{what}_keys") or ())
         if keys:

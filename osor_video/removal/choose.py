@@ -29,7 +29,9 @@ def build_model(config: RemovalConfig) -> RemovalModel:
 
     device = choose_device(config.device)
     if config.offload and device.type == "cpu":
-        raise ConfigError("removal.offload is for GPUs with little memory, and the device is cpu. Leave it out.")
+        raise ConfigError(
+            "removal.offload is for GPUs with little memory, and the device is cpu. Leave it out."
+        )
     running = Running(
         device,
         choose_dtype(config.dtype, device),

@@ -62,15 +62,15 @@ class HubFile:
 
 
 class _CountedFile(FileIO):
-    """A file that tells how much is in it whenever more is written."""
+    """A file that tells whenever more is in it; ``before`` counts the bytes of the files before."""
 
-    def __init__(self, path: Path, tell_size: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, tell_bytes: Callable[[int], None], before: int) -> None:
         super().__init__(path, "ab")
-        self._tell_size = tell_size
+        self._tell_bytes, self._before = tell_bytes, before
 
     def write(self, content: Any, /) -> int:
         written = super().write(content)
-        self._tell_size(self.tell())
+        self._tell_bytes(self._before + self.tell())
         return written
 
 
@@ -85,15 +85,17 @@ def fetch(model: Published, progress: Progress = silent, endpoint: str | None = 
         files = [*_base_files(api, model), *_adapter_files(api, model)]
         total, come = sum(file.size for file in files), sum(file.bytes_here() for file in files)
         _check_space(model, total - come)
-        progress("fetch", come >> 20, total >> 20)
+
+        def tell_bytes(done: int) -> None:
+            progress("fetch", done >> 20, total >> 20)
+
+        tell_bytes(come)
         for file in files:
             if not file.is_whole():
                 come -= file.bytes_here()
-                _fetch_file(
-                    file, model, endpoint, lambda size, before=come: progress("fetch", before + size >> 20, total >> 20)
-                )
+                _fetch_file(file, model, endpoint, tell_bytes, come)
                 come += file.size
-        progress("fetch", total >> 20, total >> 20)
+        tell_bytes(total)
     except GatedRepoError as error:
         raise WeightsError(
             f"{model.base} asks for its licence to be accepted: do so at https://huggingface.co/{model.base}, then log in "
@@ -156,12 +158,18 @@ def _without_doubles(paths: Sequence[str], *, prefer_half: bool) -> list[str]:
     half = [path for path in tensors if f".{HALF}." in path]
     full = [path for path in tensors if path not in half]
     chosen = (half or full) if prefer_half else (full or half)
-    others = [path for path in paths if Path(path).suffix in (".json", ".txt", ".model") and path not in tensors]
+    others = [
+        path for path in paths if Path(path).suffix in (".json", ".txt", ".model") and path not in tensors
+    ]
     return sorted([*chosen, *others])
 
 
 def _fetch_file(
-    file: HubFile, model: Published, endpoint: str | None, tell_size: Callable[[int], None]
+    file: HubFile,
+    model: Published,
+    endpoint: str | None,
+    tell_bytes: Callable[[int], None],
+    before: int,
 ) -> None:
     """Fetch one file, going on with what there is of it, and check it."""
     if constants.HF_HUB_OFFLINE:
@@ -171,7 +179,7 @@ def _fetch_file(
     if file.bytes_here() > file.size:
         file.part.unlink()
     # The hub's own download begins anew in every process; its inner function goes on where it is told to.
-    with _CountedFile(file.part, tell_size) as part:
+    with _CountedFile(file.part, tell_bytes, before) as part:
         http_get(
             hf_hub_url(file.repo, file.path, endpoint=endpoint),
             part,

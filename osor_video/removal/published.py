@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from osor_video.errors import WeightsError
 from osor_video.removal import flux, sdxl
-from osor_video.removal.adapter import AdapterLayout, Tensors, attach_adapter, merge_adapter, read_adapter
+from osor_video.removal.adapter import (
+    FLUX_LAYOUT,
+    SDXL_LAYOUT,
+    AdapterLayout,
+    Tensors,
+    attach_adapter,
+    merge_adapter,
+    read_adapter,
+)
 from osor_video.removal.coder import LatentCoder, Tiling, load_tiny
 from osor_video.removal.folder import ModelFolder
 from osor_video.removal.prediction import Prediction
@@ -25,6 +33,7 @@ from osor_video.removal.step import blend, latent_mask
 
 TIMESTEPS = {1: 600, 2: 400}
 """SDXL's by phase, of the base's schedule."""
+CPU = torch.device("cpu")
 SURE = 20.0
 """A logit whose sigmoid is 1, and whose opposite's is 0, to float32's last digit but one."""
 RASTER_PX = 512
@@ -64,7 +73,7 @@ class Backbone(Protocol):
 class Running:
     """How a published model runs: where, in which precision, and what is done to save memory or time."""
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = torch.float32
     merge: bool = True
     """Add the adapter to the base's weights at load; else it stays beside them (needs peft)."""
@@ -185,17 +194,17 @@ def _adapted(
     if folder.kind == "flux":
         # Twelve thousand million weights: in float32 they would not fit most computers.
         base = flux.load_base(folder.base, running.dtype, offline=True)
-        if flux.FLUX_LAYOUT.phase(tensors, base.latent_channels, origin) == 1:
+        if FLUX_LAYOUT.phase(tensors, base.latent_channels, origin) == 1:
             raise WeightsError(
                 f"{origin} is of phase 1: it has no alpha, and at which time of FLUX's path it was trained is not "
                 "published. Take fluxfill_phase2.pth."
             )
-        take(base.transformer, tensors, flux.FLUX_LAYOUT, origin)
+        take(base.transformer, tensors, FLUX_LAYOUT, origin)
         return flux.FluxBackbone(base, prompt), base.vae, 2, round(1000 * flux.TIME)
     sdxl_base = sdxl.load_base(folder.base, offline=True)
-    phase = sdxl.SDXL_LAYOUT.phase(tensors, sdxl_base.latent_channels, origin)
+    phase = SDXL_LAYOUT.phase(tensors, sdxl_base.latent_channels, origin)
     timestep = folder.timestep(phase) or TIMESTEPS[phase]
-    take(sdxl_base.unet, tensors, sdxl.SDXL_LAYOUT, origin)
+    take(sdxl_base.unet, tensors, SDXL_LAYOUT, origin)
     return sdxl.SdxlBackbone(sdxl_base, prompt, timestep), sdxl_base.vae, phase, timestep
 
 
@@ -215,5 +224,3 @@ def _place(network: Any, running: Running) -> None:
         nn.Module.to(network, running.device)
     if running.compiled:
         network.compile()
-
-

@@ -49,7 +49,18 @@ def run(*arguments: Any) -> Any:
 
 def remove(material: Material, output: Path, *options: Any) -> Any:
     return run(
-        *("remove", material.clip, "--mask", material.first, "-o", output, "--flow", "dis", "--fill", "diffusion"),
+        *(
+            "remove",
+            material.clip,
+            "--mask",
+            material.first,
+            "-o",
+            output,
+            "--flow",
+            "dis",
+            "--fill",
+            "diffusion",
+        ),
         *options,
     )
 
@@ -102,7 +113,9 @@ def test_rasters_are_the_backbones(sdxl: Path, flux: Path, material: Material) -
 # --- which model, where and in which precision --------------------------------------------------------------
 
 
-def test_without_cuda_or_weights_the_bundled_model_is_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cuda_or_weights_the_bundled_model_is_taken(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert find_model(RemovalConfig()) == bundled_model_path()
     assert find_model(RemovalConfig(model="bundled", device="cpu")) == bundled_model_path()
     assert isinstance(build_model(RemovalConfig(model="bundled")), OsorModel)
@@ -192,7 +205,9 @@ REFUSED: dict[str, tuple[list[str], str]] = {
 def test_bad_choices_are_one_sentence(
     options: list[str], said: str, sdxl: Path, place: Path, material: Material, tmp_path: Path
 ) -> None:
-    result = remove(material, tmp_path / "out.mp4", *(str(sdxl) if part == "SDXL" else part for part in options))
+    result = remove(
+        material, tmp_path / "out.mp4", *(str(sdxl) if part == "SDXL" else part for part in options)
+    )
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
@@ -205,7 +220,15 @@ def test_bad_choices_are_one_sentence(
 def test_the_list_names_licence_size_presence_and_place(sdxl: Path, place: Path) -> None:
     result = run("models")
     assert result.exit_code == 0, result.output
-    for part in ("bundled", "Apache-2.0", "osor-sdxl", "Open RAIL++-M", "osor-flux", "Non-Commercial", "about 35 GB"):
+    for part in (
+        "bundled",
+        "Apache-2.0",
+        "osor-sdxl",
+        "Open RAIL++-M",
+        "osor-flux",
+        "Non-Commercial",
+        "about 35 GB",
+    ):
         assert part in result.stdout
     assert str(place / "osor-sdxl") in result.stdout
     assert "missing" not in result.stdout
@@ -226,7 +249,10 @@ def test_the_place_is_named_or_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_names_that_cannot_be_fetched(place: Path) -> None:
-    for name, said in (("bundled", "there is nothing to fetch"), ("x", "no model 'x' to fetch, expected one of")):
+    for name, said in (
+        ("bundled", "there is nothing to fetch"),
+        ("x", "no model 'x' to fetch, expected one of"),
+    ):
         result = run("models", "fetch", name)
         assert result.exit_code == 2
         assert said in result.stderr

@@ -51,7 +51,9 @@ def recorded(sdxl_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     noise = torch.randn((1, 4, 4, 6), generator=generator)
     steps = model.trace(image, mask, noise)
     values = {"image": image, "mask": mask, "noise": noise, "z0": steps.z0, "latent": steps.z}
-    save_file({key: value.contiguous() for key, value in values.items()}, folder / "reference_phase2.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in values.items()}, folder / "reference_phase2.safetensors"
+    )
     return folder
 
 
@@ -84,13 +86,16 @@ def test_a_difference_ends_the_command_with_2(recorded: Path, tmp_path: Path) ->
 
 def test_folders_without_a_usable_record_are_refused(recorded: Path, tmp_path: Path) -> None:
     assert "is no folder" in check(tmp_path / "nowhere")[2]
-    with pytest.raises(WeightsError, match="should hold one recorded run .* and has 0"):
+    with pytest.raises(WeightsError, match=r"should hold one recorded run .* and has 0"):
         reference_file(tmp_path)
     folder = shutil.copytree(recorded, tmp_path / "model")
     path = folder / "reference_phase2.safetensors"
     tensors = load_file(path)
     for changed, said in (
-        ({key: tensors[key] for key in ("image", "mask")}, "it lacks noise or noise_packed and has unknown nothing"),
+        (
+            {key: tensors[key] for key in ("image", "mask")},
+            "it lacks noise or noise_packed and has unknown nothing",
+        ),
         ({key: tensors[key] for key in ("mask", "noise")}, "it lacks image"),
         (tensors | {"other": torch.zeros(1)}, "has unknown other"),
         (tensors | {"z0": torch.zeros(1, 2)}, r"has z0 of shape \(1, 2\), and ours is \(1, 4, 4, 6\)"),

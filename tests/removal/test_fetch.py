@@ -32,10 +32,21 @@ def hub(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 5)
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)
     base = source / "base"
-    files = {path.relative_to(base).as_posix(): path.read_bytes() for path in base.rglob("*") if path.is_file()}
-    files |= {"unet/diffusion_pytorch_model.fp16.safetensors": b"half", "unet/diffusion_pytorch_model.bin": b"old"}
-    files |= {"text_encoder/model.fp16.safetensors": files["text_encoder/model.safetensors"], "README.md": b"?"}
-    adapters = {MODEL.adapter: (source / "sdxlinpainting_phase2.pth").read_bytes(), "other/weights.pth": b"other"}
+    files = {
+        path.relative_to(base).as_posix(): path.read_bytes() for path in base.rglob("*") if path.is_file()
+    }
+    files |= {
+        "unet/diffusion_pytorch_model.fp16.safetensors": b"half",
+        "unet/diffusion_pytorch_model.bin": b"old",
+    }
+    files |= {
+        "text_encoder/model.fp16.safetensors": files["text_encoder/model.safetensors"],
+        "README.md": b"?",
+    }
+    adapters = {
+        MODEL.adapter: (source / "sdxlinpainting_phase2.pth").read_bytes(),
+        "other/weights.pth": b"other",
+    }
     with Hub({MODEL.base: files, ADAPTERS: adapters}).serve() as served:
         yield served
 
@@ -72,7 +83,7 @@ def test_a_fetched_model_is_whole_and_runs(hub: Hub) -> None:
 def test_a_broken_line_is_gone_on_with(hub: Hub, source: Path) -> None:
     size = (source / "base" / UNET).stat().st_size
     hub.cut[UNET] = size // 2
-    with pytest.raises(WeightsError, match="osor-sdxl cannot be fetched: .* the same command goes on"):
+    with pytest.raises(WeightsError, match=r"osor-sdxl cannot be fetched: .* the same command goes on"):
         fetch(MODEL, endpoint=hub.endpoint)
     assert not (MODEL.folder / "base" / UNET).exists()
     come = (MODEL.folder / "base" / f"{UNET}.part").stat().st_size
@@ -87,7 +98,9 @@ def test_a_broken_line_is_gone_on_with(hub: Hub, source: Path) -> None:
 
 def test_a_damaged_file_is_deleted_and_named(hub: Hub) -> None:
     hub.spoilt.add(UNET)
-    with pytest.raises(WeightsError, match=rf"{UNET} of .* came damaged: .* run osor-video models fetch osor-sdxl"):
+    with pytest.raises(
+        WeightsError, match=rf"{UNET} of .* came damaged: .* run osor-video models fetch osor-sdxl"
+    ):
         fetch(MODEL, endpoint=hub.endpoint)
     assert not list((MODEL.folder / "base/unet").glob("*.safetensors*"))
     hub.spoilt.clear()
@@ -97,11 +110,13 @@ def test_a_damaged_file_is_deleted_and_named(hub: Hub) -> None:
 
 def test_what_the_hub_refuses_or_lacks(hub: Hub) -> None:
     hub.gated.add(MODEL.base)
-    with pytest.raises(WeightsError, match="asks for its licence to be accepted: do so at .* hf auth login"):
+    with pytest.raises(WeightsError, match=r"asks for its licence to be accepted: do so at .* hf auth login"):
         fetch(MODEL, endpoint=hub.endpoint)
     hub.gated.clear()
     adapter = hub.repos[ADAPTERS].pop(MODEL.adapter)
-    with pytest.raises(WeightsError, match=r"on the hub has no osor-sdxlinpainting/weights/sdxlinpainting_phase2"):
+    with pytest.raises(
+        WeightsError, match=r"on the hub has no osor-sdxlinpainting/weights/sdxlinpainting_phase2"
+    ):
         fetch(MODEL, endpoint=hub.endpoint)
     hub.repos[ADAPTERS][MODEL.adapter] = adapter
     for name in [name for name in hub.repos[MODEL.base] if name.startswith("vae/")]:
@@ -114,7 +129,7 @@ def test_what_the_hub_refuses_or_lacks(hub: Hub) -> None:
 
 
 def test_without_space_nothing_is_begun(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024  (the form of shutil's own)
+    usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 5, 5))
     with pytest.raises(WeightsError, match=r"osor-sdxl needs 1\.\d GB more in .*, and 0\.0 GB are free"):
         fetch(MODEL, endpoint=hub.endpoint)
@@ -133,7 +148,7 @@ def test_without_a_network_it_says_what_to_put_where(tmp_path: Path, monkeypatch
 
 def test_offline_by_the_hubs_own_switch(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsError, match="osor-sdxl cannot be fetched: .* put these in place"):
+    with pytest.raises(WeightsError, match=r"osor-sdxl cannot be fetched: .* put these in place"):
         fetch(MODEL, endpoint=hub.endpoint)
 
 
