@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from osor_video.benchmark.table import Rows, markdown
@@ -26,7 +27,8 @@ def show_tables(tables: Tables, markdown_file: Path | None = None) -> None:
         for number, name in enumerate(header):
             table.add_column(name, justify="right" if number else "left", overflow="fold")
         for line in body:
-            table.add_row(*line)
+            # "[dev]" is a part of a licence's name, not a style.
+            table.add_row(*(escape(cell) for cell in line))
         console.print(table)
     if markdown_file:
         markdown_file.parent.mkdir(parents=True, exist_ok=True)

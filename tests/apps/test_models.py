@@ -226,7 +226,7 @@ def test_the_list_names_licence_size_presence_and_place(sdxl: Path, place: Path)
         "osor-sdxl",
         "Open RAIL++-M",
         "osor-flux",
-        "Non-Commercial",
+        "FLUX.1 [dev] Non-Commercial License",
         "about 35 GB",
     ):
         assert part in result.stdout
