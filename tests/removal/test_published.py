@@ -375,6 +375,15 @@ def test_other_precisions_and_offloading_say_about_the_same(
     close(answer(load(folder, Running(offload=True))), plain, 1e-6)
 
 
+def test_compiling_is_asked_for_and_changes_nothing(sdxl: Path) -> None:
+    plain = answer(load(sdxl))
+    # Compiling itself takes minutes on a processor; what is wrapped is run as it is.
+    with torch.compiler.set_stance("force_eager"):
+        model = load(sdxl, Running(compiled=True))
+        assert model._backbone.network._compiled_call_impl is not None
+        close(answer(model), plain, 1e-6)
+
+
 def test_a_batch_equals_its_frames(sdxl: Path, flux: Path) -> None:
     for folder in (sdxl, flux):
         model = load(folder)
