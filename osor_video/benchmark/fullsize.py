@@ -42,6 +42,7 @@ Scale = Literal["full", "tiny"]
 Side = Literal["ours", "plain"]
 FRAME_HW = (1080, 1920)
 TIMESTEP = 400
+BLOCK = 1 << 22
 STAGES = ("encode", "network", "decode")
 
 COMMON = {
@@ -158,35 +159,49 @@ def random_base(scale: Scale, dtype: torch.dtype, seed: int = 0) -> SdxlBase:
     schedule = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
     )
-    generator = torch.Generator().manual_seed(seed)
-    return SdxlBase(_filled(unet, dtype, generator), _filled(vae, torch.float32, generator), schedule)
+    noise = _Noise(seed)
+    return SdxlBase(_filled(unet, dtype, noise), _filled(vae, torch.float32, noise), schedule)
 
 
-@torch.no_grad()
-def _filled(network: Any, dtype: torch.dtype, generator: torch.Generator) -> Any:
-    network = nn.Module.to(network, dtype).to_empty(device="cpu")
+class _Noise:
+    """Seeded noise in any amount from one block of it, begun anywhere: drawing thousands of millions takes minutes."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._block = torch.randn(BLOCK, generator=self._generator)
+
+    @torch.no_grad()
+    def fill(self, tensor: Tensor, spread: float) -> Tensor:
+        """Overwrite ``tensor`` with noise of standard deviation ``spread``."""
+        start = int(torch.randint(BLOCK, (1,), generator=self._generator))
+        turned = self._block.roll(start) * spread
+        for part in tensor.view(-1).split(BLOCK):
+            part.copy_(turned[: len(part)])
+        return tensor
+
+
+def _filled(network: Any, dtype: torch.dtype, noise: _Noise) -> Any:
+    network = nn.Module.to(network, dtype).to_empty(device="cpu").requires_grad_(False)
     for name, parameter in network.named_parameters():
         if parameter.ndim > 1:
-            parameter.normal_(0, 1 / math.sqrt(parameter[0].numel()), generator=generator)
+            noise.fill(parameter, 1 / math.sqrt(parameter[0].numel()))
         else:
             parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-    return network.eval().requires_grad_(False)
+    return network.eval()
 
 
 def random_adapter(unet: Any, rank: int, dtype: torch.dtype, seed: int = 1) -> dict[str, Tensor]:
     """An adapter of phase 2 for ``unet`` in the published layout, of seeded noise."""
-    generator = torch.Generator().manual_seed(seed)
+    noise, prefix = _Noise(seed), SDXL_LAYOUT.prefix
     tensors: dict[str, Tensor] = {}
     for name, layer in SDXL_LAYOUT.layers(unet).items():
         out, inner, *kernel = layer.weight.shape
-        down = torch.empty(rank, inner, *kernel, dtype=dtype).normal_(
-            0, 1 / math.sqrt(layer.weight[0].numel()), generator=generator
-        )
-        up = torch.empty(out, rank, *(1 for _ in kernel), dtype=dtype).normal_(0, 0.01, generator=generator)
-        tensors |= {f"{SDXL_LAYOUT.prefix}{name}{DOWN}": down, f"{SDXL_LAYOUT.prefix}{name}{UP}": up}
+        down = torch.empty(rank, inner, *kernel, dtype=dtype)
+        up = torch.empty(out, rank, *(1 for _ in kernel), dtype=dtype)
+        tensors[f"{prefix}{name}{DOWN}"] = noise.fill(down, 1 / math.sqrt(layer.weight[0].numel()))
+        tensors[f"{prefix}{name}{UP}"] = noise.fill(up, 0.01)
     weight, bias = SDXL_LAYOUT.whole_names
-    shape = unet.conv_out.weight.shape[1:]
-    tensors[weight] = torch.empty(5, *shape, dtype=dtype).normal_(0, 0.01, generator=generator)
+    tensors[weight] = noise.fill(torch.empty(5, *unet.conv_out.weight.shape[1:], dtype=dtype), 0.01)
     tensors[bias] = torch.zeros(5, dtype=dtype)
     return tensors
 
