@@ -108,14 +108,31 @@ class EffectsConfig(_Stage):
 class RemovalConfig(_Stage):
     """The one-step diffusion model."""
 
-    model: Path | None = None
-    """Folder of an OSOR model; the bundled compact one when not given."""
+    model: str | Path | None = None
+    """bundled, osor-sdxl, osor-flux, or a folder (removal/folder.py); not given: osor-sdxl where CUDA and its weights
+    are there, else the bundled compact model."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where it runs; auto takes CUDA, then MPS, then the processor (the compact model: the processor)."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of SDXL and FLUX; auto: bfloat16 on CUDA, float16 on other GPUs, float32 on a processor."""
+    merge: bool = True
+    """Add the adapter to the base's weights once; else it stays beside them (needs peft), slower."""
+    compile: bool = False
+    """torch.compile the network; minutes at the first frame."""
+    offload: bool = False
+    """For GPUs with little memory: layers come to it one after the other."""
+    vae_tiling: Literal["auto", "on", "off"] = "auto"
+    """Whether the autoencoder works in tiles; auto where the GPU's free memory is short."""
+    tiny_vae: str | Path | None = None
+    """A tiny autoencoder that decodes in its place, for previews: a folder, or a hub name that is in the cache."""
+    published_raster_px: int = Field(default=512, ge=64, le=2048)
+    """``raster_px`` of SDXL and FLUX; FLUX takes 1024 at most."""
     raster_px: int = Field(default=256, ge=64, le=2048)
-    """Longer side of the crop as the model sees it; larger crops are shrunk by a whole factor."""
+    """Longer side of the crop as the compact model sees it; larger crops are shrunk by a whole factor."""
     context: float = Field(default=0.5, ge=0, le=4)
     """Surroundings shown to the model, as a share of the hole's longer side."""
-    batch: int = Field(default=1, ge=1)
-    """Frames the network sees together; worth raising on a GPU."""
+    batch: int | None = Field(default=None, ge=1)
+    """Frames the network sees together; not given: 4 for SDXL on a GPU, else 1."""
     latent_warp: float = Field(default=0.8, ge=0, le=1)
     """Share of the carried latent in the hole; 0 makes every frame anew."""
     noise: Literal["shot", "frame"] = "shot"

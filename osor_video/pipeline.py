@@ -32,7 +32,7 @@ from osor_video.masks.marks import Keyframes, Marks
 from osor_video.masks.region import NO_REGIONS, Regions
 from osor_video.masks.seed import Seed
 from osor_video.parallel import shared_cores
-from osor_video.removal.model import OsorModel, bundled_model_path
+from osor_video.removal.choose import build_model
 from osor_video.removal.remover import OneStepRemover
 from osor_video.report import Progress, RunReport, Stopwatch, peak_memory_mb, silent
 from osor_video.restore import Restored, Restorer
@@ -103,8 +103,7 @@ class VideoRemover:
         """Load the networks that ``config`` names. Raises WeightsError where one is missing,
         ConfigError where the package of an optional one is."""
         check_sam2(config.mask)
-        model = OsorModel.from_folder(config.removal.model or bundled_model_path())
-        remover = OneStepRemover(model, config.removal, config.seed)
+        remover = OneStepRemover(build_model(config.removal), config.removal, config.seed)
         return cls(build_flow(config.flow), build_features(), remover, config)
 
     def remove(

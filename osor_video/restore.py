@@ -156,7 +156,7 @@ class Restorer:
         """Frames that the network sees together: of one shot, at places that do not depend on the windows."""
 
         def key(item: _Loaded) -> tuple[int, int]:
-            return self._notes[item.planes.index].shot, item.planes.index // self._config.removal.batch
+            return self._notes[item.planes.index].shot, item.planes.index // self._remover.batch
 
         for (shot, _), batch in groupby(window, key):
             yield shot, list(batch)
@@ -255,5 +255,5 @@ class Restorer:
         for _, group in groupby(self._notes, lambda note: note.shot):
             notes = list(group)
             boxes = [note.hole_box for note in notes]
-            crops += plan_crops(boxes, notes[0].size_hw, removal.context, removal.raster_px, multiple)
+            crops += plan_crops(boxes, notes[0].size_hw, removal.context, self._remover.raster_px, multiple)
         return crops

@@ -31,6 +31,14 @@ def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_sdxl(tmp_path_factory.mktemp("sdxl") / "base")
 
 
+@pytest.fixture(scope="session")
+def flux_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny FLUX-Fill base with all its parts."""
+    from tests.tiny_flux import tiny_flux  # noqa: PLC0415  (its libraries take half a minute to import)
+
+    return tiny_flux(tmp_path_factory.mktemp("flux") / "base")
+
+
 @pytest.fixture
 def flow() -> DisFlow:
     """Flow that needs no weights."""

@@ -37,9 +37,19 @@ LONGEST = 60
 DOORS = {
     "av": ("video/",),
     "decord": ("video/",),
-    "diffusers": ("removal/model.py", "removal/autoencoder.py", "training/"),
+    "diffusers": (
+        *(
+            "removal/model.py",
+            "removal/sdxl.py",
+            "removal/flux.py",
+            "removal/coder.py",
+            "removal/autoencoder.py",
+        ),
+        *("benchmark/fullsize.py", "training/"),
+    ),
     "transformers": ("removal/prompt.py", "masks/sam.py"),
-    "peft": ("training/lora.py",),
+    "peft": ("removal/adapter.py",),
+    "huggingface_hub": ("removal/fetch.py",),
 }
 
 

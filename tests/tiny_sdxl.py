@@ -24,10 +24,10 @@ def tiny_sdxl(folder: Path, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         pipeline = StableDiffusionXLInpaintPipeline(
             vae=tiny_vae(),
-            text_encoder=CLIPTextModel(_text_config()),
-            text_encoder_2=CLIPTextModelWithProjection(_text_config(projection_dim=POOLED)),
-            tokenizer=_tokenizer(),
-            tokenizer_2=_tokenizer(),
+            text_encoder=CLIPTextModel(CLIPTextConfig(**text_sizes())),
+            text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(**text_sizes(projection_dim=POOLED))),
+            tokenizer=letters_tokenizer(),
+            tokenizer_2=letters_tokenizer(),
             unet=tiny_unet(),
             scheduler=EulerDiscreteScheduler(
                 beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
@@ -75,7 +75,8 @@ def tiny_vae() -> Any:
     )
 
 
-def _text_config(**changes: Any) -> Any:
+def text_sizes(**changes: Any) -> dict[str, Any]:
+    """Of one of CLIP's text encoders."""
     sizes = {
         "vocab_size": 64,
         "hidden_size": WIDTH // 2,
@@ -87,10 +88,10 @@ def _text_config(**changes: Any) -> Any:
         "eos_token_id": 1,
         "pad_token_id": 1,
     }
-    return CLIPTextConfig(**(sizes | changes))
+    return sizes | changes
 
 
-def _tokenizer() -> Any:
+def letters_tokenizer() -> Any:
     """Single letters, alone and at the end of a word."""
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     names = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from osor_video.apps.progress import shown_progress
+from osor_video.apps.tables import show_tables
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.davis import open_sequences, track
+from osor_video.benchmark.fullsize import UNETS, FullSizeJob, measure_fullsize
 from osor_video.benchmark.run import Extent, measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
 from osor_video.benchmark.table import (
     DETAIL_HEADER,
     HEADER,
-    Rows,
     detail_rows,
-    markdown,
+    fullsize_rows,
     mask_rows,
     rows,
     speed_rows,
     stage_rows,
 )
-from osor_video.config import Config
+from osor_video.config import Config, RemovalConfig
 from osor_video.errors import ConfigError
 from osor_video.flow.weights import build_flow
 from osor_video.masks.features import build_features
 from osor_video.removal.model import quiet_libraries
 
-PLAIN_WIDTH = 150
 CASES = Path("configs/benchmark")
-
-Tables = list[tuple[str, Sequence[str], Rows]]
 
 
 def chosen_cases(clips: Path | None, names: Sequence[str]) -> list[Case]:
@@ -57,14 +51,14 @@ def measure_quality(
     runs = [
         (outcome.case, outcome.report) for outcome in outcomes if outcome.report and outcome.method == method
     ]
-    tables: Tables = [("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))]
-    _show([*tables, ("In detail", DETAIL_HEADER, detail_rows(outcomes))], markdown_file)
+    tables = [("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))]
+    show_tables([*tables, ("In detail", DETAIL_HEADER, detail_rows(outcomes))], markdown_file)
 
 
 def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> None:
     """Print, and where asked for write, speed and memory against length."""
     runs = [measure_speed(case.clip, case.first, config, frames) for frames in LENGTHS]
-    _show([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
+    show_tables([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
 
 
 def measure_masks(folder: Path, names: Sequence[str], config: Config, markdown_file: Path | None) -> None:
@@ -73,21 +67,26 @@ def measure_masks(folder: Path, names: Sequence[str], config: Config, markdown_f
     flow, features = build_flow(config.flow), build_features()
     with shown_progress(quiet=False) as progress:
         runs = [track(sequence, flow, features, config, progress) for sequence in sequences]
-    _show([(f"Masks with {flow.name}", *mask_rows(runs))], markdown_file)
+    show_tables([(f"Masks with {flow.name}", *mask_rows(runs))], markdown_file)
 
 
-def _show(tables: Tables, markdown_file: Path | None) -> None:
-    # In a file or a pipe rich would squeeze the table into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    for title, header, body in tables:
-        table = Table(title=title, title_justify="left")
-        for number, name in enumerate(header):
-            table.add_column(name, justify="right" if number else "left")
-        for line in body:
-            table.add_row(*line)
-        console.print(table)
-    if markdown_file:
-        markdown_file.parent.mkdir(parents=True, exist_ok=True)
-        markdown_file.write_text(
-            "\n".join(markdown(header, body) for _, header, body in tables), encoding="utf-8"
-        )
+def measure_fullsize_model(
+    removal: RemovalConfig, scale: str, frames: int, markdown_file: Path | None
+) -> None:
+    """Print, and where asked for write, our path against the plain loop at SDXL's size with random weights."""
+    if removal.model != "osor-sdxl":
+        raise ConfigError(f"--random-weights measures --model osor-sdxl, and the model is {removal.model}.")
+    if scale not in UNETS:
+        raise ConfigError(f"--scale is {scale!r}, expected one of: {', '.join(UNETS)}.")
+    job = FullSizeJob(
+        "full" if scale == "full" else "tiny",
+        removal.published_raster_px,
+        frames,
+        removal.batch,
+        removal.device,
+        removal.dtype,
+        removal.compile,
+    )
+    show_tables(
+        [(f"SDXL, {scale} size, random weights", *fullsize_rows(measure_fullsize(job)))], markdown_file
+    )

@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, bench, strip, train.
+"""The command ``osor-video``: remove, masks, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -69,7 +69,18 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as mask.grow=0.03.")
 ]
-Model = Annotated[Path | None, typer.Option("--model", help="Folder of another OSOR model.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|PATH",
+        help="osor-sdxl, osor-flux, bundled, or the folder of a model; see models.",
+    ),
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Precision = Annotated[
+    str | None, typer.Option("--dtype", help="auto, float32, bfloat16 or float16, of SDXL and FLUX.")
+]
 Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
 Tracker = Annotated[str | None, typer.Option("--tracker", help="propagate, or sam2 (extra sam).")]
 FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
@@ -119,6 +130,22 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
 
+def _networks(flow: str | None, flow_weights: Path | None, tracker: str | None) -> dict[str, Any]:
+    """Settings by dotted key of those that follow the object; None = not given."""
+    return {"flow.backend": flow, "flow.weights": flow_weights, "mask.tracker": tracker}
+
+
+def _model(model: str | None, device: str | None, dtype: str | None) -> dict[str, Any]:
+    """The same of the model that removes."""
+    return {"removal.model": model, "removal.device": device, "removal.dtype": dtype}
+
+
+models = typer.Typer(
+    help="The models: which there are, fetching one, checking one.", invoke_without_command=True
+)
+app.add_typer(models, name="models")
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"{PROGRAM} {__version__}")
@@ -150,6 +177,8 @@ def remove(
     config: ConfigFile = None,
     settings: Settings = None,
     model: Model = None,
+    device: Device = None,
+    dtype: Precision = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
     tracker: Tracker = None,
@@ -170,7 +199,9 @@ def remove(
     quiet: Quiet = False,
 ) -> None:
     """Remove the marked object from the whole clip."""
-    named = _networks(model, flow, flow_weights, tracker) | {
+    named = {
+        **_networks(flow, flow_weights, tracker),
+        **_model(model, device, dtype),
         "fill": fill,
         "effects.find": effects,
         "background.plate": plate,
@@ -193,17 +224,6 @@ def remove(
             removal.remove_clip(job)
         else:
             removal.preview_frame(job, preview)
-
-
-def _networks(
-    model: Path | None, flow: str | None, flow_weights: Path | None, tracker: str | None
-) -> dict[str, Any]:
-    return {
-        "removal.model": model,
-        "flow.backend": flow,
-        "flow.weights": flow_weights,
-        "mask.tracker": tracker,
-    }
 
 
 @app.command()
@@ -238,7 +258,7 @@ def masks(
         check_folder_target(output, "-o")
         extras = removal.Extras(contact_sheet=contact_sheet)
         extras.check()
-        named = _networks(None, flow, flow_weights, tracker)
+        named = _networks(flow, flow_weights, tracker)
         values = load_config(preset, config, settings or [], named)
         job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras)
         removal.write_masks(job)
@@ -270,12 +290,23 @@ def bench(
         bool, typer.Option("--ablations", help="Also runs that leave out one part each.")
     ] = False,
     frames: Annotated[
-        int | None, typer.Option("--frames", min=2, help="Only the first N frames of each.")
+        int | None,
+        typer.Option("--frames", min=2, help="Only the first N frames of each (--random-weights: 48)."),
     ] = None,
     pictures: Annotated[
         Path | None, typer.Option("--pictures", help="Folder for strips, differences and slices over time.")
     ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights",
+            help="With --model osor-sdxl: its true size, against a plain loop over frames.",
+        ),
+    ] = False,
+    scale: Annotated[str, typer.Option("--scale", help="With it: full, or tiny for a try.")] = "full",
     model: Model = None,
+    device: Device = None,
+    dtype: Precision = None,
     flow: Flow = None,
     flow_weights: FlowWeights = None,
     tracker: Tracker = None,
@@ -284,10 +315,13 @@ def bench(
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
         check_folder_target(pictures, "--pictures")
-        named = _networks(model, flow, flow_weights, tracker)
+        named = {**_networks(flow, flow_weights, tracker), **_model(model, device, dtype)}
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
 
+        if random_weights:
+            benchmark.measure_fullsize_model(values.removal, scale, frames or 48, markdown)
+            return
         if davis is not None:
             benchmark.measure_masks(davis, case or [], values, markdown)
             return
@@ -369,6 +403,49 @@ def strip(
         from osor_video.benchmark.strip import make_strip  # noqa: PLC0415  (loads torch)
 
         write_png(output, make_strip(clip, masks, result, numbers, width))
+
+
+@models.callback()
+def models_list(context: typer.Context) -> None:
+    """List the models with a name: licence, size, whether they are here, and where."""
+    if context.invoked_subcommand is None:
+        with spoken_errors():
+            from osor_video.apps.models import list_models  # noqa: PLC0415  (loads torch)
+
+            list_models()
+
+
+@models.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="osor-sdxl or osor-flux.")],
+    *,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a model from the hub; what has come is kept, and the same command goes on."""
+    with spoken_errors():
+        from osor_video.apps.models import fetch_model  # noqa: PLC0415  (loads torch)
+
+        told = fetch_model(name, quiet)
+        if not quiet:
+            typer.echo(told)
+
+
+@models.command("check")
+def models_check(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="A model folder with reference_phase1.safetensors or ...2."),
+    ],
+    *,
+    unmerged: Annotated[
+        bool, typer.Option("--unmerged", help="With the adapter beside the base's weights.")
+    ] = False,
+) -> None:
+    """Run a model on what a recorded run was given, and show the largest difference of every step."""
+    with spoken_errors():
+        from osor_video.apps.models import check_model  # noqa: PLC0415  (loads torch)
+
+        check_model(folder, not unmerged)
 
 
 def main() -> None:

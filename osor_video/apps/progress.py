@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-STAGES = {"back": "follow it backwards", "track": "follow the object", "remove": "remove it"}
-UNITS = {"train": "steps"}
+STAGES = {
+    "back": "follow it backwards",
+    "track": "follow the object",
+    "remove": "remove it",
+    "fetch": "fetch it",
+}
+UNITS = {"train": "steps", "fetch": "MiB"}
 
 
 class ProgressBar:

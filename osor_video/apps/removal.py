@@ -61,6 +61,7 @@ class Job:
 def remove_clip(job: Job) -> None:
     """Write the whole clip, and the extras where asked for."""
     check_clip(job.source, job.marks, job.regions, job.output, job.config)
+    tell_licence(job)
     remover, extras = build_remover(job), job.extras
     masks = MaskFiles(extras.masks_out) if extras.masks_out or extras.contact_sheet else None
     effects = MaskFiles(extras.effects_out) if extras.effects_out else None
@@ -81,6 +82,7 @@ def preview_frame(job: Job, frame: int) -> None:
     """Write one frame beside its finished self as PNG."""
     check_file_target(job.output, "-o with --preview", (".png",))
     check_clip(job.source, job.marks, job.regions, None, job.config)
+    tell_licence(job)
     with shown_progress(job.quiet) as progress:
         before, after = build_remover(job).preview(job.source, job.marks, frame, progress, job.regions)
     write_png(job.output, side_by_side(before, after))
@@ -102,6 +104,15 @@ def write_masks(job: Job) -> None:
     job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
     for line in doubts(scores):
         job.tell(line)
+
+
+def tell_licence(job: Job) -> None:
+    """Say what a user of the chosen model has to know; also refuses a model that is not there before much is loaded."""
+    from osor_video.removal.choose import notice_of  # noqa: PLC0415  (loads torch)
+
+    notice = notice_of(job.config.removal)
+    if notice:
+        job.tell(notice)
 
 
 def build_remover(job: Job) -> VideoRemover:

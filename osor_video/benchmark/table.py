@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from osor_video.benchmark.davis import Tracked
+from osor_video.benchmark.fullsize import FullSizeRun
 from osor_video.benchmark.run import Outcome
 from osor_video.benchmark.speed import SpeedRun
 from osor_video.report import RunReport
@@ -104,6 +105,31 @@ def speed_rows(runs: Sequence[SpeedRun]) -> tuple[tuple[str, ...], Rows]:
             f"{run.frames / run.wall_s:.2f}",
             *(f"{run.seconds.get(stage, 0.0) * 1000 / run.frames:.0f}" for stage in stages),
             _number(run.peak_memory_mb, 0),
+        ]
+        for run in runs
+    ]
+    return header, body
+
+
+def fullsize_rows(runs: Sequence[FullSizeRun]) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows of both sides, milliseconds a frame in each network; the last column is against the first run."""
+    stages = list(dict.fromkeys(stage for run in runs for stage in run.seconds))
+    header = (
+        "side",
+        "raster",
+        "frames/s",
+        *(f"{stage} ms" for stage in stages),
+        "peak MiB",
+        "times the first",
+    )
+    body = [
+        [
+            run.side,
+            f"{run.raster_hw[1]}x{run.raster_hw[0]}",
+            _number(run.frames_per_s, 3),
+            *(f"{run.seconds.get(stage, 0.0) * 1000 / run.frames:.0f}" for stage in stages),
+            _number(run.peak_memory_mb, 0),
+            _number(run.frames_per_s / runs[0].frames_per_s, 2),
         ]
         for run in runs
     ]

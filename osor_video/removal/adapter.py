@@ -6,6 +6,8 @@ behind a prefix; for SDXL, with rank r:
     unet.<layer>.lora_A.default.weight    [r, in] or [r, in, k, k]
     unet.<layer>.lora_B.default.weight    [out, r] or [out, r, 1, 1]
     unet.conv_out.weight, unet.conv_out.bias    C + 1 rows, the last one alpha's logit; in phase 1 C rows
+
+FLUX has ``transformer.base_model.model.`` for ``unet.``, ``proj_out`` for ``conv_out`` and 4 (C + 1) rows: 2 x 2 cells a token.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -42,6 +44,8 @@ class AdapterLayout:
     """Ends of the names of the layers that get a low-rank pair."""
     whole: str
     """The output layer, which is trained in full."""
+    cells: int = 1
+    """Latent cells that the output layer answers for at once."""
 
     def layers(self, network: nn.Module) -> dict[str, nn.Module]:
         """The adapted layers of a base without adapter, by their names in it."""
@@ -61,6 +65,21 @@ class AdapterLayout:
         """Keys of the weight and the bias of the output layer."""
         return f"{self.prefix}{self.whole}.weight", f"{self.prefix}{self.whole}.bias"
 
+    def phase(self, tensors: Mapping[str, Tensor], latent_channels: int, origin: str) -> Literal[1, 2]:
+        """1 where the output layer has rows for the latent alone, 2 where alpha's are among them; else WeightsError."""
+        weight, bias = (tensors.get(name) for name in self.whole_names)
+        if weight is None or bias is None:
+            raise WeightsError(
+                f"{origin} has no {self.whole_names[0]}: it is no OSOR adapter of this kind of base, or a part of one."
+            )
+        rows = {self.cells * latent_channels: 1, self.cells * (latent_channels + 1): 2}
+        if len(weight) not in rows or len(bias) != len(weight):
+            raise WeightsError(
+                f"{origin} has {len(weight)} rows in {self.whole}, expected {' (phase 1) or '.join(map(str, rows))} "
+                "(phase 2) for this base."
+            )
+        return 1 if rows[len(weight)] == 1 else 2
+
     @property
     def _ends(self) -> tuple[str, ...]:
         return tuple(f".{end}" for end in self.adapted)
@@ -74,6 +93,13 @@ SDXL_LAYOUT = AdapterLayout(
         *("proj_in", "proj_out", "ff.net.2", "ff.net.0.proj"),
     ),
     whole="conv_out",
+)
+
+FLUX_LAYOUT = AdapterLayout(
+    prefix="transformer.base_model.model.",
+    adapted=("to_k", "to_q", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_mlp"),
+    whole="proj_out",
+    cells=4,
 )
 
 
@@ -145,21 +171,69 @@ def merge_adapter(
     Every pair is added to its layer, in float32; the output layer gets the adapter's weights and its number of rows.
     WeightsError where keys are missing or left over, or a shape does not fit; nothing has changed then.
     """
+    for name, pair in _fitting_pairs(network, tensors, layout, origin).items():
+        layer = network.get_submodule(name)
+        delta = low_rank_delta(*(side.to(layer.weight.device) for side in pair))
+        layer.weight.copy_(layer.weight.float() + delta)
+    _replace_output(network, tensors, layout)
+
+
+@torch.no_grad()
+def attach_adapter(
+    network: Any,
+    tensors: Mapping[str, Tensor],
+    layout: AdapterLayout = SDXL_LAYOUT,
+    origin: str = "The adapter",
+) -> None:
+    """The same without merging: the pairs stay beside their layers, as PEFT holds them, at their cost in every step.
+
+    Raises what ``merge_adapter`` raises, and ConfigError without peft.
+    """
+    _fitting_pairs(network, tensors, layout, origin)
+    add_adapters(network, adapter_rank(tensors, origin), layout)
+    own = dict(network.named_parameters())
+    for name, value in tensors.items():
+        if name.endswith((DOWN, UP)):
+            own[name.removeprefix(layout.prefix)].copy_(value)
+    _replace_output(network, tensors, layout)
+
+
+def add_adapters(network: Any, rank: int, layout: AdapterLayout = SDXL_LAYOUT) -> None:
+    """Freeze ``network`` but for its output layer, and put fresh pairs beside the layers of ``layout``.
+
+    A pair begins with B = 0, so nothing changes yet; A comes from torch's global generator. ConfigError without peft.
+    """
+    try:
+        from peft import LoraConfig  # noqa: PLC0415  (an extra that few need)
+    except ImportError as error:
+        raise ConfigError(
+            "Adapters beside their layers need the package peft: install osor-video[sdxl]."
+        ) from error
+    network.requires_grad_(False)
+    network.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layout.layers(network))))
+    network.get_submodule(layout.whole).requires_grad_(True)
+
+
+def _fitting_pairs(
+    network: Any, tensors: Mapping[str, Tensor], layout: AdapterLayout, origin: str
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The pair (A, B) of each adapted layer; WeightsError unless every key and every shape fits."""
     check_names(tensors, layout.names(network), origin)
     adapter_rank(tensors, origin)
-    weight, bias = (tensors[name] for name in layout.whole_names)
     pairs = {
-        name: tuple(tensors[f"{layout.prefix}{name}{end}"] for end in (DOWN, UP))
+        name: (tensors[f"{layout.prefix}{name}{DOWN}"], tensors[f"{layout.prefix}{name}{UP}"])
         for name in layout.layers(network)
     }
     for name, (down, up) in pairs.items():
         found = torch.Size([up.shape[0], *down.shape[1:]])
         _check_shape(found, network.get_submodule(name).weight.shape, name, origin)
+    weight = tensors[layout.whole_names[0]]
     _check_shape(weight.shape[1:], network.get_submodule(layout.whole).weight.shape[1:], layout.whole, origin)
-    for name, pair in pairs.items():
-        layer = network.get_submodule(name)
-        delta = low_rank_delta(*(side.to(layer.weight.device) for side in pair))
-        layer.weight.copy_(layer.weight.float() + delta)
+    return pairs
+
+
+def _replace_output(network: Any, tensors: Mapping[str, Tensor], layout: AdapterLayout) -> None:
+    weight, bias = (tensors[name] for name in layout.whole_names)
     widen_output(network, layout.whole, weight.shape[0])
     network.get_submodule(layout.whole).load_state_dict({"weight": weight, "bias": bias})
 
@@ -172,14 +246,19 @@ def low_rank_delta(down: Tensor, up: Tensor) -> Tensor:
 
 @torch.no_grad()
 def widen_output(network: Any, layer: str, rows: int, bias: float = 0.0) -> None:
-    """Give the convolution ``layer`` of a diffusers network ``rows`` outputs; new rows say ``bias`` everywhere."""
+    """Give ``layer``, linear or a convolution, of a diffusers network ``rows`` outputs; new rows say ``bias`` everywhere."""
     old = network.get_submodule(layer)
-    if rows < old.out_channels:
-        raise WeightsError(f"{layer} of the base has {old.out_channels} outputs, more than {rows}.")
-    new = nn.Conv2d(old.in_channels, rows, old.kernel_size, padding=old.padding).to(old.weight)
+    before = len(old.weight)
+    if rows < before:
+        raise WeightsError(f"{layer} of the base has {before} outputs, more than {rows}.")
+    if isinstance(old, nn.Linear):
+        new: nn.Linear | nn.Conv2d = nn.Linear(old.in_features, rows)
+    else:
+        new = nn.Conv2d(old.in_channels, rows, old.kernel_size, padding=old.padding)
+    new = new.to(old.weight)
     new.weight.zero_()
     new.bias.fill_(bias)
-    new.weight[: old.out_channels], new.bias[: old.out_channels] = old.weight, old.bias
+    new.weight[:before], new.bias[:before] = old.weight, old.bias
     setattr(network, layer, new)
     network.register_to_config(out_channels=rows)
 

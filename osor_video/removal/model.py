@@ -1,4 +1,4 @@
-"""A model folder and the networks in it; the only file that knows diffusers.
+"""A model folder and the networks in it; the compact kind.
 
 A folder has diffusers' layout: ``model.json`` (the record), ``vae/``, ``unet/``, ``scheduler/`` and, where alpha comes
 from a head of its own, ``alpha/``.
@@ -9,7 +9,6 @@ Convention: latents ``z`` are float32 [B, C, h, w], already scaled; pictures flo
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from torch.nn import functional as F
 from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
+from osor_video.removal.prediction import Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
 from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, predict_x0
 
@@ -45,21 +45,10 @@ def quiet_libraries() -> None:
     logging.set_verbosity_error()
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """One step's view of frames: their latent ``z``, the ``mask`` [B, 1, h, w] in use, ``z0`` and ``alpha_logit`` as found.
-
-    ``z`` and ``z0`` are [B, C, h, w], ``alpha_logit`` [B, 1, h, w].
-    """
-
-    z: Tensor
-    mask: Tensor
-    z0: Tensor
-    alpha_logit: Tensor
-
-
 class OsorModel:
     """The autoencoder and the one-step backbone of one model folder, ready for inference."""
+
+    is_compact, frames_together = True, 1
 
     def __init__(
         self,
@@ -89,6 +78,10 @@ class OsorModel:
         _check_fit(record, vae, unet, scheduler)
         alpha = _load_network(folder / "alpha") if has_alpha else None
         return cls(record, vae, unet, scheduler, torch.device(device), alpha)
+
+    def raster_limit_px(self) -> int | None:
+        """Any size will do."""
+        return None
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:
@@ -151,11 +144,6 @@ class OsorModel:
             raise ValueError(
                 f"expected [B, 3, H, W], sides in multiples of {multiple}, got {tuple(image.shape)}"
             )
-
-
-def bundled_model_path() -> Path:
-    """Folder of the compact model that comes with the package."""
-    return Path(__file__).parent / "weights" / "compact"
 
 
 def build_autoencoder(architecture: Architecture) -> PatchAutoencoder:

@@ -1,4 +1,4 @@
-"""What SDXL's UNet is told beside the picture: one fixed prompt, encoded once, and the picture's size."""
+"""What a network is told beside the picture: one fixed prompt, encoded once, and to SDXL the picture's size."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from osor_video.errors import ConfigError, WeightsError
+from osor_video.removal.base import HALF
 from osor_video.tensors import load_tensors
 
 PROMPT = "Remove the instance of object"
 """The prompt of all published OSOR weights."""
 TOKENS, POOLED = "prompt_embeds", "pooled_prompt_embeds"
+FLUX_TOKENS = 512
 
 
 @dataclass(frozen=True, eq=False)
 class PromptEmbeddings:
-    """``tokens`` [1, 77, D], both encoders' side by side, and ``pooled`` [1, P] of the second; float32."""
+    """``tokens`` [1, N, D] and ``pooled`` [1, P]; float32. SDXL: 77 tokens, both encoders' side by side."""
 
     tokens: Tensor
     pooled: Tensor
@@ -56,9 +58,9 @@ class PromptEmbeddings:
         """Write the same as safetensors."""
         save_file({TOKENS: self.tokens.contiguous(), POOLED: self.pooled.contiguous()}, path)
 
-    def to(self, device: torch.device | str) -> Self:
-        """The same on a device."""
-        return type(self)(self.tokens.to(device), self.pooled.to(device))
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Self:
+        """The same on a device, in a precision."""
+        return type(self)(self.tokens.to(device, dtype), self.pooled.to(device, dtype))
 
     def arguments(self, batch: int, size_hw: tuple[int, int]) -> dict[str, Any]:
         """What SDXL's UNet takes beside input and timestep, for ``batch`` pictures of ``size_hw`` pixels.
@@ -66,49 +68,76 @@ class PromptEmbeddings:
         The six size numbers are (h, w) of the original, (top, left) of the crop, (h, w) of the target: here the crop
         is the whole.
         """
-        sizes = self.pooled.new_tensor([[*size_hw, 0, 0, *size_hw]])
+        sizes = self.pooled.new_tensor([[*size_hw, 0, 0, *size_hw]], dtype=torch.float32)
         conditions = {"text_embeds": self.pooled.expand(batch, -1), "time_ids": sizes.expand(batch, -1)}
         return {"encoder_hidden_states": self.tokens.expand(batch, -1, -1), "added_cond_kwargs": conditions}
 
 
 @torch.no_grad()
-def encode_prompt(base: str, prompt: str = PROMPT) -> PromptEmbeddings:
+def encode_prompt(base: str, prompt: str = PROMPT, *, half: bool = False) -> PromptEmbeddings:
     """Encode ``prompt`` with both text encoders of ``base``, a folder in diffusers' layout or a name on the hub.
 
     SDXL's way (arXiv 2307.01952, section 2.1): the layer before the last of both encoders, concatenated, and the
-    second's projected summary. ConfigError without transformers, WeightsError where the encoders cannot be read.
+    second's projected summary. ``half``: in float16, as OSOR's fixed embeddings were made. ConfigError without
+    transformers, WeightsError where the encoders cannot be read.
     """
-    try:
-        from transformers import (  # noqa: PLC0415  (takes seconds to import; not everybody has it)
-            CLIPTextModel,
-            CLIPTextModelWithProjection,
-            CLIPTokenizer,
-            logging,
+    library = _transformers()
+    kinds = (library.CLIPTextModel, library.CLIPTextModelWithProjection)
+    layers, pooled = [], torch.empty(0)
+    for kind, end in zip(kinds, ("", "_2"), strict=True):
+        tokenizer, encoder = _load_encoder(
+            base, library.CLIPTokenizer, kind, end, torch.float16 if half else torch.float32
         )
+        said = encoder(_numbers(tokenizer, prompt, tokenizer.model_max_length), output_hidden_states=True)
+        layers.append(said.hidden_states[-2])
+        pooled = said[0]
+    return PromptEmbeddings(torch.cat(layers, dim=-1).float(), pooled.float())
+
+
+@torch.no_grad()
+def encode_flux_prompt(base: str, prompt: str = PROMPT, *, half: bool = False) -> PromptEmbeddings:
+    """Encode ``prompt`` as FLUX does: T5's last layer for the tokens, [1, 512, D], CLIP's summary for ``pooled``.
+
+    ``half``: in bfloat16, for T5 overflows in float16. Errors as for ``encode_prompt``.
+    """
+    library = _transformers()
+    dtype = torch.bfloat16 if half else torch.float32
+    tokenizer, clip = _load_encoder(base, library.CLIPTokenizer, library.CLIPTextModel, "", dtype)
+    pooled = clip(_numbers(tokenizer, prompt, tokenizer.model_max_length)).pooler_output
+    tokenizer, t5 = _load_encoder(base, library.AutoTokenizer, library.T5EncoderModel, "_2", dtype)
+    tokens = t5(_numbers(tokenizer, prompt, FLUX_TOKENS)).last_hidden_state
+    return PromptEmbeddings(tokens.float(), pooled.float())
+
+
+def _transformers() -> Any:
+    try:
+        import transformers  # noqa: PLC0415  (takes seconds to import; not everybody has it)
     except ImportError as error:
         raise ConfigError(
             "Encoding the prompt needs the package transformers: install osor-video[sdxl], or give ready embeddings."
         ) from error
-    logging.disable_progress_bar()
-    layers, pooled = [], torch.empty(0)
-    for kind, end in ((CLIPTextModel, ""), (CLIPTextModelWithProjection, "_2")):
-        try:
-            tokenizer = CLIPTokenizer.from_pretrained(base, subfolder=f"tokenizer{end}")
-            encoder = kind.from_pretrained(base, subfolder=f"text_encoder{end}", dtype=torch.float32)
-        except (OSError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise WeightsError(
-                f"{base} has no readable tokenizer{end}/ and text_encoder{end}/: {reason} Give the whole base, or "
-                "ready prompt embeddings."
-            ) from error
-        numbers = tokenizer(
-            prompt,
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-        said = encoder.eval()(numbers, output_hidden_states=True)
-        layers.append(said.hidden_states[-2])
-        pooled = said[0]
-    return PromptEmbeddings(torch.cat(layers, dim=-1), pooled)
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
+def _load_encoder(base: str, tokenizer_kind: Any, kind: Any, end: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """``tokenizer{end}/`` and ``text_encoder{end}/`` of a base."""
+    folder = Path(base) / f"text_encoder{end}"
+    plain = [path for path in folder.glob("*.safetensors") if f".{HALF}." not in path.name]
+    variant = {"variant": HALF} if folder.is_dir() and not plain else {}
+    try:
+        tokenizer = tokenizer_kind.from_pretrained(base, subfolder=f"tokenizer{end}")
+        encoder = kind.from_pretrained(base, subfolder=f"text_encoder{end}", dtype=dtype, **variant)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(
+            f"{base} has no readable tokenizer{end}/ and text_encoder{end}/: {reason} Give the whole base, or "
+            "ready prompt embeddings."
+        ) from error
+    return tokenizer, encoder.eval()
+
+
+def _numbers(tokenizer: Any, prompt: str, length: int) -> Tensor:
+    said = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    numbers: Tensor = said.input_ids
+    return numbers

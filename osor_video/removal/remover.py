@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from osor_video.config import RemovalConfig
 from osor_video.removal.carry import Carry, fuse
 from osor_video.removal.crop import Crop
-from osor_video.removal.model import OsorModel
+from osor_video.removal.prediction import RemovalModel
 from osor_video.removal.step import blend, noise_tile
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
@@ -65,15 +65,27 @@ class RemoverState:
 class OneStepRemover:
     """Runs the model over the frames of a shot, in order."""
 
-    def __init__(self, model: OsorModel, config: RemovalConfig, seed: int) -> None:
+    def __init__(self, model: RemovalModel, config: RemovalConfig, seed: int) -> None:
         self._model = model
         self._config = config
         self._seed = seed
 
     @property
-    def model(self) -> OsorModel:
+    def model(self) -> RemovalModel:
         """The model in use."""
         return self._model
+
+    @property
+    def batch(self) -> int:
+        """Frames that it wants together."""
+        return self._config.batch or self._model.frames_together
+
+    @property
+    def raster_px(self) -> int:
+        """Longer side of the crop as the model sees it, at most."""
+        limit, multiple = self._model.raster_limit_px(), self._model.record.multiple_px
+        wanted = self._config.raster_px if self._model.is_compact else self._config.published_raster_px
+        return min(wanted, limit or wanted) // multiple * multiple
 
     @torch.inference_mode()
     def remove(

@@ -57,6 +57,16 @@ def predict_x0(
     return signal * z_t - noise * out
 
 
+def interpolate_noise(z: Tensor, eps: Tensor, t: float) -> Tensor:
+    """z_t = (1 - t) z + t eps, the straight path of rectified flow (arXiv 2209.03003, eq. 1)."""
+    return (1 - t) * z + t * eps
+
+
+def predict_x0_from_velocity(z_t: Tensor, velocity: Tensor, t: float) -> Tensor:
+    """z0 = z_t - t v, with v = eps - z along that path."""
+    return z_t - t * velocity
+
+
 def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
     """``image`` [B, C, H, W] with the pixels of ``mask`` [B, 1, H, W] interpolated from those around them.
 

@@ -28,7 +28,8 @@ from osor_video.apps.inputs import load_config as read_settings
 from osor_video.benchmark.speed import measure_frame_ms
 from osor_video.errors import ConfigError, OsorError
 from osor_video.flow.weights import BUNDLED
-from osor_video.removal.model import OsorModel, bundled_model_path, quiet_libraries
+from osor_video.removal.catalogue import bundled_model_path
+from osor_video.removal.model import OsorModel, quiet_libraries
 from osor_video.training.config import (
     FlowTrainingConfig,
     RemoverConfig,

@@ -12,7 +12,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from osor_video.errors import ConfigError, WeightsError
+from osor_video.errors import WeightsError
 from osor_video.removal.adapter import SDXL_LAYOUT, AdapterLayout, adapter_rank, check_names
 from osor_video.removal.prompt import PromptEmbeddings
 
@@ -29,22 +29,6 @@ class Frozen:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
-
-
-def add_adapters(unet: Any, rank: int, layout: AdapterLayout = SDXL_LAYOUT) -> None:
-    """Freeze ``unet`` but for its output layer, and put fresh pairs beside the layers of ``layout``.
-
-    A pair begins with B = 0, so nothing changes yet; A comes from torch's global generator. ConfigError without peft.
-    """
-    try:
-        from peft import LoraConfig  # noqa: PLC0415  (an extra that only this training needs)
-    except ImportError as error:
-        raise ConfigError(
-            "The training of adapters needs the package peft: install osor-video[sdxl]."
-        ) from error
-    unet.requires_grad_(False)
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(layout.adapted)))
-    unet.get_submodule(layout.whole).requires_grad_(True)
 
 
 class AdaptedUNet(nn.Module):

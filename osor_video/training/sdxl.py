@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from osor_video.errors import ConfigError, WeightsError
-from osor_video.removal.adapter import SDXL_LAYOUT, read_adapter, widen_output, write_adapter
+from osor_video.errors import ConfigError
+from osor_video.removal.adapter import SDXL_LAYOUT, add_adapters, read_adapter, widen_output, write_adapter
 from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.prompt import PromptEmbeddings, encode_prompt
 from osor_video.removal.record import AdapterRecord, sha256_of
+from osor_video.removal.sdxl import SdxlBase, check_prompt, load_base
 from osor_video.report import Progress, silent
 from osor_video.training.config import SdxlLoraConfig
 from osor_video.training.loop import CHECKPOINT, read_averaged
-from osor_video.training.lora import AdaptedUNet, Frozen, add_adapters, save_memory
+from osor_video.training.lora import AdaptedUNet, Frozen, save_memory
 from osor_video.training.picture_loss import build_picture_loss
 from osor_video.training.remover import RemovalLoss, Sources, train_on_pairs
 
 PROMPT_FILE = "prompt.safetensors"
 RECORD_FILE = "adapter.json"
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-WANTED_BASE = (
-    "Give a folder with unet/, vae/ and scheduler/, or a name such as "
-    "diffusers/stable-diffusion-xl-1.0-inpainting-0.1."
-)
 
 
 class KlCoder(nn.Module):
@@ -57,61 +51,13 @@ class KlCoder(nn.Module):
         return pictures
 
 
-@dataclass(frozen=True, eq=False)
-class SdxlBase:
-    """The parts of an SDXL-inpainting base that training needs, as they were published."""
-
-    unet: Any
-    vae: Any
-    scheduler: Any
-
-    @property
-    def latent_channels(self) -> int:
-        """C."""
-        return int(self.vae.config["latent_channels"])
-
-    @property
-    def z0_limit(self) -> float | None:
-        """Where the schedule clamps z0, as DDPM does at 1 unless its configuration has ``clip_sample`` false."""
-        config = self.scheduler.config
-        return float(config["clip_sample_range"]) if config["clip_sample"] else None
-
-
-def load_base(base: str) -> SdxlBase:
-    """Load ``unet/``, ``vae/`` and ``scheduler/`` of a folder in diffusers' layout or of a name on the hub.
-
-    WeightsError where a part cannot be read, or is not of an SDXL base made for inpainting.
-    """
-    if not Path(base).is_dir() and not HUB_NAME.fullmatch(base):
-        raise WeightsError(f"The base {base} is neither a folder nor a name on the hub. {WANTED_BASE}")
-    try:
-        found = SdxlBase(
-            UNet2DConditionModel.from_pretrained(base, subfolder="unet", use_safetensors=True),
-            AutoencoderKL.from_pretrained(base, subfolder="vae", use_safetensors=True),
-            # The base samples with another scheduler; its betas are what counts here.
-            DDPMScheduler.from_pretrained(base, subfolder="scheduler"),
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"The base {base} cannot be read: {' '.join(str(error).split())} {WANTED_BASE}"
-        ) from error
-    channels, config = found.latent_channels, found.unet.config
-    is_sdxl = config["addition_embed_type"] == "text_time"
-    if not is_sdxl or (config["in_channels"], config["out_channels"]) != (2 * channels + 1, channels):
-        raise WeightsError(
-            f"{base} is no SDXL inpainting base: its UNet takes {config['in_channels']} channels and gives "
-            f"{config['out_channels']}, expected {2 * channels + 1} and {channels} with text and size conditions."
-        )
-    return found
-
-
 def adapt(base: SdxlBase, prompt: PromptEmbeddings, config: SdxlLoraConfig) -> AdaptedUNet:
     """``base.unet`` with fresh adapters from the run's seed, on the run's device; phase 2 gives it alpha's channel.
 
     Where the loop's precision is bf16 the frozen part is held so, too; what is trained stays in float32.
     """
     unet, dtype = base.unet, torch.bfloat16 if config.loop.precision == "bf16" else torch.float32
-    _check_prompt(prompt, unet.config)
+    check_prompt(prompt, unet.config)
     torch.manual_seed(config.loop.seed)
     rows = base.latent_channels + (1 if config.phase == 2 else 0)
     widen_output(unet, SDXL_LAYOUT.whole, rows, FIRST_LOGIT)
@@ -225,11 +171,3 @@ def _open_prompt(beginning: Beginning, out: Path) -> PromptEmbeddings:
         return PromptEmbeddings.read(beginning.prompt)
     encoded: PromptEmbeddings = encode_prompt(beginning.base)
     return encoded
-
-
-def _check_prompt(prompt: PromptEmbeddings, config: Any) -> None:
-    pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
-    expected = (config["cross_attention_dim"], pooled)
-    found = (prompt.tokens.shape[-1], prompt.pooled.shape[-1])
-    if found != expected:
-        raise WeightsError(f"The prompt embeddings are {found} wide, and this base takes {expected}.")

@@ -340,7 +340,7 @@ import sys
 from typer.testing import CliRunner
 import osor_video
 from osor_video.apps.cli import app
-for arguments in (["--help"], ["--version"], ["remove", "--help"], ["bench", "--help"]):
+for arguments in (["--help"], ["--version"], ["remove", "--help"], ["bench", "--help"], ["models", "--help"]):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
 print(*sorted({"torch", "cv2", "av", "diffusers", "decord", "numpy"} & set(sys.modules)))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from osor_video.removal.model import OsorModel, bundled_model_path
+from osor_video.removal.catalogue import bundled_model_path
+from osor_video.removal.model import OsorModel
 from osor_video.removal.step import noise_tile
 from osor_video.tensors import mask_to_tensor, picture_to_tensor
 

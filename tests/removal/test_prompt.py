@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLInpaintPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxFillPipeline, StableDiffusionXLInpaintPipeline
 
 from osor_video.errors import ConfigError, WeightsError
-from osor_video.removal.prompt import PROMPT, PromptEmbeddings, encode_prompt
+from osor_video.removal.prompt import PROMPT, PromptEmbeddings, encode_flux_prompt, encode_prompt
 from tests.tiny_sdxl import POOLED, WIDTH
 
 
@@ -31,6 +31,39 @@ def test_the_prompt_is_encoded_as_the_base_was_trained_with_it(
     assert not torch.allclose(embeddings.tokens, other, atol=1e-2)
     assert embeddings.tokens.shape == (1, 77, WIDTH)
     assert not embeddings.tokens.requires_grad
+
+
+def test_in_half_precision_as_published(sdxl_folder: Path) -> None:
+    pipeline = StableDiffusionXLInpaintPipeline.from_pretrained(sdxl_folder, add_watermarker=False)
+    for encoder in (pipeline.text_encoder, pipeline.text_encoder_2):
+        encoder.to(torch.float16)
+    tokens, _, pooled, _ = pipeline.encode_prompt(PROMPT, do_classifier_free_guidance=False)
+    found = encode_prompt(str(sdxl_folder), half=True)
+    assert found.tokens.dtype == torch.float32
+    assert torch.equal(found.tokens, tokens.float())
+    assert torch.equal(found.pooled, pooled.float())
+
+
+@torch.no_grad()
+def test_flux_is_told_it_as_its_own_pipeline_does(flux_folder: Path) -> None:
+    from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer, T5EncoderModel  # noqa: PLC0415
+
+    pipeline = FluxFillPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=None,
+        transformer=None,
+        text_encoder=CLIPTextModel.from_pretrained(flux_folder, subfolder="text_encoder"),
+        text_encoder_2=T5EncoderModel.from_pretrained(flux_folder, subfolder="text_encoder_2"),
+        tokenizer=CLIPTokenizer.from_pretrained(flux_folder, subfolder="tokenizer"),
+        tokenizer_2=AutoTokenizer.from_pretrained(flux_folder, subfolder="tokenizer_2"),
+    )
+    tokens, pooled, _ = pipeline.encode_prompt(PROMPT, PROMPT, device="cpu", max_sequence_length=512)
+    found = encode_flux_prompt(str(flux_folder))
+    assert torch.equal(found.tokens, tokens)
+    assert torch.equal(found.pooled, pooled)
+    assert found.tokens.shape == (1, 512, 8)
+    halved = encode_flux_prompt(str(flux_folder), half=True)
+    torch.testing.assert_close(halved.tokens, found.tokens, atol=0.1, rtol=0.1)
 
 
 def test_it_is_read_as_it_was_written(embeddings: PromptEmbeddings, tmp_path: Path) -> None:
@@ -66,6 +99,8 @@ def test_the_unet_is_told_the_prompt_and_the_size(embeddings: PromptEmbeddings) 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WeightsError, match=r"has no readable tokenizer/ and text_encoder/"):
         encode_prompt(str(tmp_path))
+    with pytest.raises(WeightsError, match=r"has no readable tokenizer/ and text_encoder/"):
+        encode_flux_prompt(str(tmp_path))
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match=r"transformers: install osor-video\[sdxl\], or give ready"):
         encode_prompt(str(tmp_path))

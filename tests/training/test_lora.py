@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from osor_video.errors import ConfigError, WeightsError
-from osor_video.removal.adapter import SDXL_LAYOUT, merge_adapter
+from osor_video.removal.adapter import SDXL_LAYOUT, add_adapters, merge_adapter
 from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.prompt import PromptEmbeddings
+from osor_video.removal.sdxl import SdxlBase, load_base
 from osor_video.training.config import LoopConfig, SdxlLoraConfig
-from osor_video.training.lora import AdaptedUNet, add_adapters
-from osor_video.training.sdxl import SdxlBase, adapt, load_base
+from osor_video.training.lora import AdaptedUNet
+from osor_video.training.sdxl import adapt
 from tests.tiny_sdxl import POOLED, WIDTH, tiny_unet
 
 RANK = 3
@@ -161,5 +162,5 @@ def test_an_adapter_that_does_not_fit_is_refused(sdxl_folder: Path) -> None:
 
 def test_without_peft_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ConfigError, match=r"needs the package peft: install osor-video\[sdxl\]"):
+    with pytest.raises(ConfigError, match=r"need the package peft: install osor-video\[sdxl\]"):
         add_adapters(tiny_unet(), RANK)

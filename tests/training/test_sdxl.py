@@ -22,6 +22,7 @@ from osor_video.errors import ConfigError, WeightsError
 from osor_video.removal.adapter import SDXL_LAYOUT, merge_adapter, read_adapter
 from osor_video.removal.prompt import PromptEmbeddings, encode_prompt
 from osor_video.removal.record import AdapterRecord, sha256_of
+from osor_video.removal.sdxl import load_base
 from osor_video.removal.step import add_noise, latent_mask
 from osor_video.training.__main__ import main
 from osor_video.training.config import SdxlLoraConfig
@@ -32,7 +33,6 @@ from osor_video.training.sdxl import (
     Beginning,
     adapt,
     build_objective,
-    load_base,
     train_sdxl_lora,
 )
 from tests.tiny_sdxl import tiny_unet

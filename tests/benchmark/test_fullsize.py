@@ -1,0 +1,107 @@
+"""SDXL's true size without weights: its numbers, and both sides measured at tiny size in processes of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from typer.testing import CliRunner
+
+from osor_video.apps.cli import app
+from osor_video.benchmark.fullsize import (
+    RANKS,
+    UNETS,
+    VAES,
+    FullSizeJob,
+    FullSizeRun,
+    plain_raster,
+    random_adapter,
+    random_base,
+    run_ours,
+    run_plain,
+)
+from osor_video.benchmark.table import fullsize_rows
+from osor_video.removal.adapter import SDXL_LAYOUT, merge_adapter
+
+
+def count(network: Any) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_the_sizes_are_those_of_sdxl() -> None:
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**UNETS["full"])
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            latent_channels=4,
+            **VAES["full"],
+        )
+    # 2 567 463 684 of SDXL itself, and five more input channels of 320 x 3 x 3.
+    assert count(unet) == 2_567_463_684 + 5 * 320 * 9
+    assert count(vae) == 83_653_863
+    assert RANKS["full"] == 256
+
+
+def test_random_networks_are_seeded_and_stay_in_bounds() -> None:
+    one, same = (random_base("tiny", torch.float32) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one.unet.parameters(), same.unet.parameters(), strict=True))
+    other = random_base("tiny", torch.float32, seed=5)
+    assert not torch.equal(one.unet.conv_in.weight, other.unet.conv_in.weight)
+    adapter = random_adapter(one.unet, RANKS["tiny"], torch.float32)
+    assert {*adapter} == SDXL_LAYOUT.names(one.unet)
+    merge_adapter(one.unet, adapter)
+    with torch.no_grad():
+        said = one.vae.decode(torch.randn(1, 4, 8, 8)).sample
+    assert 0.01 < said.std() < 100
+
+
+def test_the_plain_raster_is_the_published_scripts() -> None:
+    assert plain_raster((1080, 1920), 512) == (512, 912)
+    assert plain_raster((720, 405), 512) == (912, 512)
+
+
+def test_both_sides_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = FullSizeJob(scale="tiny", raster_px=64, frames=2, batch=2, device="cpu")
+    for side, run in (("plain", run_plain), ("ours", run_ours)):
+        found = run(job)
+        assert found.side == side
+        assert found.frames == 2
+        assert 0 < sum(found.seconds.values()) < found.wall_s
+        assert min(found.seconds.values()) > 0
+    assert found.raster_hw == (64, 48)
+
+
+def test_the_table_gives_the_ratio() -> None:
+    seconds = {"encode": 1.0, "network": 2.0, "decode": 1.0}
+    runs = [
+        FullSizeRun("plain", 4, (64, 128), 8.0, seconds, 100.0),
+        FullSizeRun("ours", 4, (64, 48), 2.0, seconds, None),
+    ]
+    header, body = fullsize_rows(runs)
+    assert header[:4] == ("side", "raster", "frames/s", "encode ms")
+    assert body[0] == ["plain", "128x64", "0.500", "250", "500", "250", "100", "1.00"]
+    assert body[1][-1] == "4.00"
+
+
+def bench(*options: str) -> Any:
+    return CliRunner().invoke(app, ["bench", "--random-weights", *options])
+
+
+def test_the_command(tmp_path: Path) -> None:
+    result = bench(
+        *("--model", "osor-sdxl", "--scale", "tiny", "--frames", "1", "--device", "cpu"),
+        *("--set", "removal.published_raster_px=64", "--markdown", str(tmp_path / "table.md")),
+    )
+    assert result.exit_code == 0, result.output
+    assert "times the first" in (tmp_path / "table.md").read_text(encoding="utf-8")
+    for options, said in (
+        (["--model", "osor-flux"], "--random-weights measures --model osor-sdxl, and the model is osor-flux"),
+        (["--model", "osor-sdxl", "--scale", "huge"], "--scale is 'huge', expected one of: full, tiny"),
+    ):
+        refused = bench(*options)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
