@@ -127,6 +127,23 @@ Preview = Annotated[int | None, typer.Option("--preview", help="Only frame N, be
 Crf = Annotated[int | None, typer.Option("--crf", help="Encoding quality; lower is better.")]
 Lossless = Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
+Peers = Annotated[
+    bool, typer.Option("--peers", help="Beside Telea: OSOR per frame, PatchMatch, median, flow copy.")
+]
+Ablations = Annotated[bool, typer.Option("--ablations", help="Also runs that leave out one part each.")]
+FirstFrames = Annotated[
+    int | None,
+    typer.Option("--frames", min=2, help="Only the first N frames of each (--random-weights: 48)."),
+]
+Pictures = Annotated[
+    Path | None, typer.Option("--pictures", help="Folder for strips, differences and slices over time.")
+]
+RandomWeights = Annotated[
+    bool,
+    typer.Option(
+        "--random-weights", help="With --model osor-sdxl: its true size, against a plain loop over frames."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
 
@@ -283,26 +300,11 @@ def bench(
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
     ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
-    peers: Annotated[
-        bool, typer.Option("--peers", help="Beside Telea: OSOR per frame, PatchMatch, median, flow copy.")
-    ] = False,
-    ablations: Annotated[
-        bool, typer.Option("--ablations", help="Also runs that leave out one part each.")
-    ] = False,
-    frames: Annotated[
-        int | None,
-        typer.Option("--frames", min=2, help="Only the first N frames of each (--random-weights: 48)."),
-    ] = None,
-    pictures: Annotated[
-        Path | None, typer.Option("--pictures", help="Folder for strips, differences and slices over time.")
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights",
-            help="With --model osor-sdxl: its true size, against a plain loop over frames.",
-        ),
-    ] = False,
+    peers: Peers = False,
+    ablations: Ablations = False,
+    frames: FirstFrames = None,
+    pictures: Pictures = None,
+    random_weights: RandomWeights = False,
     scale: Annotated[str, typer.Option("--scale", help="With it: full, or tiny for a try.")] = "full",
     model: Model = None,
     device: Device = None,

@@ -93,7 +93,7 @@ def bench(*options: str) -> Any:
 
 def test_the_command(tmp_path: Path) -> None:
     result = bench(
-        *("--model", "osor-sdxl", "--scale", "tiny", "--frames", "1", "--device", "cpu"),
+        *("--model", "osor-sdxl", "--scale", "tiny", "--frames", "2", "--device", "cpu"),
         *("--set", "removal.published_raster_px=64", "--markdown", str(tmp_path / "table.md")),
     )
     assert result.exit_code == 0, result.output
