@@ -216,9 +216,8 @@ def remove(
     quiet: Quiet = False,
 ) -> None:
     """Remove the marked object from the whole clip."""
-    named = {
-        **_networks(flow, flow_weights, tracker),
-        **_model(model, device, dtype),
+    named = _networks(flow, flow_weights, tracker) | _model(model, device, dtype)
+    named |= {
         "fill": fill,
         "effects.find": effects,
         "background.plate": plate,
@@ -232,8 +231,7 @@ def remove(
         marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
         marked.check()
         check_source(source, output)
-        extras = removal.Extras(masks_out, effects_out, report, contact_sheet)
-        extras.check()
+        (extras := removal.Extras(masks_out, effects_out, report, contact_sheet)).check()
         values = load_config(preset, config, settings or [], named)
         regions = painted_regions(effect_mask or [], keep or [], fit_mask)
         job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras, regions)
@@ -317,7 +315,7 @@ def bench(
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
         check_folder_target(pictures, "--pictures")
-        named = {**_networks(flow, flow_weights, tracker), **_model(model, device, dtype)}
+        named = _networks(flow, flow_weights, tracker) | _model(model, device, dtype)
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
 
