@@ -45,8 +45,9 @@ class FlowConfig(_Stage):
 class MaskConfig(_Stage):
     """Carrying the mask of the first frame through the clip."""
 
-    tracker: Literal["propagate", "sam2"] = "propagate"
-    """Who follows the object: matched features and flow, or SAM2 (extra sam, its weights given or fetched)."""
+    tracker: Literal["propagate", "refined", "sam2"] = "propagate"
+    """Who follows the object: matched features, flow and GrabCut; matched features and flow read by a trained network, which
+    finds a lost object again; or SAM2 (extra sam, its weights given or fetched)."""
     seed: Literal["auto", "grabcut", "sam2"] = "auto"
     """Who draws the object's outline within a box; auto takes SAM2 where it is the tracker, else GrabCut."""
     sam2_model: str = "facebook/sam2.1-hiera-small"

@@ -17,6 +17,7 @@ from osor_video.training.config import (
     AutoencoderConfig,
     FlowTrainingConfig,
     Kind,
+    RefinerConfig,
     RemoverConfig,
     SdxlLoraConfig,
     load_config,
@@ -24,6 +25,7 @@ from osor_video.training.config import (
 )
 from osor_video.training.flow import train_flow
 from osor_video.training.pack import cutouts_folder
+from osor_video.training.refiner import train_refiner
 from osor_video.training.remover import train_remover
 
 T = TypeVar("T")
@@ -63,6 +65,10 @@ def train(config_file: Path, folders: Folders, weights: Weights, quiet: bool) ->
             objects = cutouts_folder(folders.photos, folders.cutouts)
             flow_config = load_config(config_file, FlowTrainingConfig)
             train_flow(flow_config, folders.photos, objects, folders.out, progress)
+        elif kind == "refiner":
+            objects = cutouts_folder(folders.photos, folders.cutouts)
+            refiner_config = load_config(config_file, RefinerConfig)
+            train_refiner(refiner_config, folders.photos, objects, folders.out, progress)
         else:
             sources = (
                 folders.photos,

@@ -7,6 +7,8 @@ from typing import Protocol
 from osor_video.config import MaskConfig
 from osor_video.flow.estimate import FlowPair
 from osor_video.masks.features import RecognitionFeatures
+from osor_video.masks.refined import RefinedTracker
+from osor_video.masks.refiner import bundled_refiner
 from osor_video.masks.sam import open_sam2, sam_cut_out
 from osor_video.masks.sam_track import Sam2Tracker
 from osor_video.masks.seed import BoxSeed, Seed
@@ -32,6 +34,8 @@ def build_tracker(config: MaskConfig, features: RecognitionFeatures) -> Tracker:
     """The tracker that ``config`` names; ConfigError and WeightsError as ``open_sam2``."""
     if config.tracker == "sam2":
         return Sam2Tracker(open_sam2(config.sam2_model))
+    if config.tracker == "refined":
+        return RefinedTracker(features, bundled_refiner(), config)
     return MaskTracker(features, config)
 
 

@@ -23,12 +23,15 @@ CELL_PX = 8
 MEAN, SPREAD = 0.498, 0.502
 """The network's input is (picture - MEAN) / SPREAD, with the picture in [0, 1]."""
 
+STAGES = (0, 1, 2, 3, 4)
+"""Of the network: strides 2, 4, 8, 16 and 32."""
+
 
 class RecognitionFeatures:
     """Encodes a picture to unit vectors [C, h, w], one for each cell of 8 x 8 pixels."""
 
     def __init__(self, net: Any, device: torch.device) -> None:
-        self._net = net.eval().requires_grad_(False).to(device)
+        self._net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self._device = device
 
     @torch.inference_mode()
@@ -37,16 +40,31 @@ class RecognitionFeatures:
 
         Stages at stride 4, 8 and 16 are brought to stride 8 and normalised one by one, so that each has an equal say.
         """
+        return self.look(picture)[0]
+
+    @torch.inference_mode()
+    def look(self, picture: Picture) -> tuple[Tensor, list[Tensor]]:
+        """``encode`` of a picture with sides in multiples of 32, and the maps of all five stages [1, C, H/s, W/s]."""
         tensor = picture_to_tensor(picture).to(self._device)
-        size = (picture.shape[0] // CELL_PX, picture.shape[1] // CELL_PX)
-        fine, middle, coarse = (F.normalize(stage, dim=1) for stage in self._net((tensor - MEAN) / SPREAD))
-        stages = [
-            F.adaptive_avg_pool2d(fine, size),
-            middle,
-            F.interpolate(coarse, size, mode="bilinear", align_corners=False),
-            _lab_cells(picture, size).to(self._device),
-        ]
-        return F.normalize(torch.cat(stages, dim=1), dim=1)[0].cpu().clone()
+        values = (tensor - MEAN) / SPREAD
+        stages = list(self._net(values.contiguous(memory_format=torch.channels_last)))
+        return cells_of(picture, stages).cpu().clone(), stages
+
+
+def cells_of(picture: Picture, stages: list[Tensor]) -> Tensor:
+    """Unit vectors [C, H/8, W/8] of a picture [H, W, 3] from its stages at strides 2, 4, 8, 16 [1, C, h, w].
+
+    The stages are brought to stride 8 and normalised one by one, so that each has an equal say, and so has colour.
+    """
+    size = (picture.shape[0] // CELL_PX, picture.shape[1] // CELL_PX)
+    fine, middle, coarse = (F.normalize(stage, dim=1) for stage in stages[1:4])
+    parts = [
+        F.adaptive_avg_pool2d(fine, size),
+        middle,
+        F.interpolate(coarse, size, mode="bilinear", align_corners=False),
+        _lab_cells(picture, size).to(fine.device),
+    ]
+    return F.normalize(torch.cat(parts, dim=1), dim=1)[0]
 
 
 def _lab_cells(picture: Picture, size: tuple[int, int]) -> Tensor:
@@ -84,4 +102,4 @@ def packaged_network(stages: tuple[int, ...]) -> Any:
 
 def build_features(device: torch.device | str = "cpu") -> RecognitionFeatures:
     """The feature network with its packaged weights; WeightsError where the package is damaged or missing."""
-    return RecognitionFeatures(packaged_network((1, 2, 3)), torch.device(device))
+    return RecognitionFeatures(packaged_network(STAGES), torch.device(device))

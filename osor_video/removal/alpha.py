@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from osor_video.layers import ResidualBlock
 from osor_video.masks.features import MEAN, SPREAD, packaged_network
-from osor_video.removal.autoencoder import ConfiguredModule, ResidualBlock
+from osor_video.removal.autoencoder import ConfiguredModule
 from osor_video.removal.record import Architecture
 
 STAGES = (1, 2, 3, 4)

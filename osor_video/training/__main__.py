@@ -7,6 +7,7 @@ sheet           real photographs with their masks, alphas and results
 speed           the time of one frame
 savp            effect-aware masks of before/after pictures
 export-flow     a flow run becomes one file of weights with its record
+export-refiner  a run of the tracker's refiner becomes one file of weights with its record and held-out figures
 validate-flow   figures and pictures of a flow run beside DIS and other weights of RAFT-small
 """
 
@@ -28,10 +29,12 @@ from osor_video.apps.inputs import load_config as read_settings
 from osor_video.benchmark.speed import measure_frame_ms
 from osor_video.errors import ConfigError, OsorError
 from osor_video.flow.weights import BUNDLED
+from osor_video.masks.refiner import BUNDLED as BUNDLED_REFINER
 from osor_video.removal.catalogue import bundled_model_path
 from osor_video.removal.model import OsorModel, quiet_libraries
 from osor_video.training.config import (
     FlowTrainingConfig,
+    RefinerConfig,
     RemoverConfig,
     SdxlLoraConfig,
     load_config,
@@ -39,6 +42,7 @@ from osor_video.training.config import (
 )
 from osor_video.training.export import export_model
 from osor_video.training.export_flow import export_flow
+from osor_video.training.export_refiner import export_refiner
 from osor_video.training.findings import SPEED_PX, HeldOut, validate_model
 from osor_video.training.folders import write_effect_masks
 from osor_video.training.pack import LIMIT_MB, QUALITY, cutouts_folder, read_licences, write_pack
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_speed,
         _add_savp,
         _add_export_flow,
+        _add_export_refiner,
         _add_validate_flow,
     ):
         add_task(tasks)
@@ -261,6 +266,28 @@ def _export_flow(arguments: argparse.Namespace) -> None:
     check_file_target(arguments.file, "--file", (".safetensors",))
     config = load_config(arguments.config, FlowTrainingConfig)
     log.info("wrote %s", export_flow(config, arguments.folder, arguments.figures, arguments.file))
+
+
+def _add_export_refiner(tasks: Any) -> None:
+    command = tasks.add_parser(
+        "export-refiner", help="a refiner's run becomes a file of weights, with figures"
+    )
+    command.add_argument("config", type=Path, help="the YAML file of configs/train it was trained with")
+    command.add_argument(
+        "--photos", "--pack", type=Path, required=True, help="the photographs of the training"
+    )
+    command.add_argument("--cutouts", type=Path, help="labelled photographs; likewise (a pack holds its own)")
+    command.add_argument("--run", dest="folder", type=Path, required=True, help="the run")
+    command.add_argument("--file", type=Path, default=BUNDLED_REFINER, help="the .safetensors file to write")
+    command.set_defaults(run=_export_refiner)
+
+
+def _export_refiner(arguments: argparse.Namespace) -> None:
+    check_file_target(arguments.file, "--file", (".safetensors",))
+    objects = cutouts_folder(arguments.photos, arguments.cutouts)
+    config = load_config(arguments.config, RefinerConfig)
+    figures = export_refiner(config, arguments.photos, objects, arguments.folder, arguments.file)
+    log.info("wrote %s: %s", arguments.file, json.dumps(figures))
 
 
 def _add_validate_flow(tasks: Any) -> None:

@@ -12,8 +12,8 @@ from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, PredictionType
 
 T = TypeVar("T", bound=BaseModel)
-Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora", "flow"]
-KINDS: tuple[Kind, ...] = ("autoencoder", "alpha", "remover", "sdxl_lora", "flow")
+Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora", "flow", "refiner"]
+KINDS: tuple[Kind, ...] = ("autoencoder", "alpha", "remover", "sdxl_lora", "flow", "refiner")
 
 
 class _Section(BaseModel):
@@ -216,6 +216,22 @@ class FlowTrainingConfig(_Section):
         if any(side < 128 or side % 8 for side in sides):
             raise ValueError(f"RAFT takes frames with sides of 128, 136, 144 ... pixels, not {sides}.")
         return self
+
+
+class RefinerConfig(_Section):
+    """Training of the tracker's refiner (``masks/refiner.py``) on tracks made on the fly."""
+
+    kind: Literal["refiner"] = "refiner"
+    """What is trained; ``osor-video train`` goes by it."""
+    loop: LoopConfig = LoopConfig()
+    crop_px: int = Field(default=256, ge=128, multiple_of=32)
+    """Side of the square looks."""
+    spoilt_share: float = Field(default=0.25, ge=0, le=1)
+    """How often the look a moment ago is remembered with a spoilt mask, as after an error."""
+    turned_share: float = Field(default=0.5, ge=0, le=1)
+    """How often half of the user's look is forgotten, as when the object turns and shows parts that were hidden."""
+    workers: int = Field(default=1, ge=0)
+    """Processes that make tracks; 0 makes them in the training process."""
 
 
 def read_kind(path: Path) -> Kind:

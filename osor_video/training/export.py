@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from osor_video.removal.alpha import build_alpha_head
 from osor_video.removal.model import build_unet, save_model
-from osor_video.removal.record import ModelRecord
-from osor_video.training.config import RemoverConfig
+from osor_video.removal.record import ModelRecord, sha256_of
+from osor_video.training.config import LoopConfig, RemoverConfig
 from osor_video.training.loop import load_averaged
 from osor_video.training.photos import list_photos, split_photos
 from osor_video.training.remover import STRIDE, load_autoencoder, measure_latent_scale
@@ -71,6 +75,32 @@ def export_model(
         },
     )
     return save_model(folder, record, autoencoder, unet, torch.float16, alpha)
+
+
+def write_weights(
+    network: nn.Module,
+    facts: dict[str, float],
+    loop: LoopConfig,
+    target: Path,
+    about: dict[str, Any],
+    figures: Any,
+) -> None:
+    """Write one network as float16 to ``target`` (.safetensors) and its record beside it (.json)."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.to(torch.float16) for name, value in network.state_dict().items()}, target)
+    record = {
+        "name": target.stem,
+        **about,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "steps": facts["steps"],
+        "hours": facts["hours"],
+        "batch": loop.batch,
+        "hardware": f"{loop.device}, {loop.threads} thread(s), {platform.machine()}",
+        "licence": "Apache-2.0",
+        "sha256": sha256_of(target),
+        "validation": figures,
+    }
+    target.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _picture_losses(config: RemoverConfig) -> dict[str, str | int | float]:

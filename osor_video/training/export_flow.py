@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
-
-import torch
-from safetensors.torch import save_file
 
 from osor_video.errors import ConfigError
 from osor_video.flow.weights import BUNDLED
-from osor_video.removal.record import sha256_of
 from osor_video.training.config import FlowTrainingConfig
-from osor_video.training.export import DATA
+from osor_video.training.export import DATA, write_weights
 from osor_video.training.loop import load_averaged
 from osor_video.training.validate_flow import DIS, RUN, Figures, beats_dis
 
@@ -33,24 +28,13 @@ def export_flow(config: FlowTrainingConfig, run: Path, figures_file: Path, targe
         )
     network = raft_small()
     facts = load_averaged(network, run)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.to(torch.float16) for name, value in network.state_dict().items()}, target)
-    record = {
-        "name": target.stem,
+    about = {
         "architecture": "torchvision.models.optical_flow.raft_small",
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "data": f"sequences made on the fly; {DATA}",
-        "steps": facts["steps"],
-        "hours": facts["hours"],
-        "batch": config.loop.batch,
         "size_hw": [config.sequence.height_px, config.sequence.width_px],
         "updates": config.updates,
-        "hardware": f"{config.loop.device}, {config.loop.threads} thread(s), {platform.machine()}",
-        "licence": "Apache-2.0",
-        "sha256": sha256_of(target),
-        "validation": figures,
     }
-    target.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_weights(network, facts, config.loop, target, about, figures)
     return target
 
 

@@ -1,0 +1,192 @@
+"""The object followed by matching and by the refiner that was trained to read it: an alternative to ``MaskTracker``.
+
+Each cell of a frame is compared with the cells of the frame that the user marked, wherever in it they lie, and with those of
+the last frames near by; the refiner (``refiner.py``) reads what that recalls, the mask that the flow carries over from the
+frame before, and the frame itself. The frame is looked at in the scale in which the object keeps its size in cells.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from osor_video.config import MaskConfig
+from osor_video.flow.estimate import FlowPair
+from osor_video.flow.warp import warp
+from osor_video.masks.features import CELL_PX, RecognitionFeatures
+from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
+from osor_video.masks.refiner import LEAST_SIDE_CELLS, MaskRefiner
+from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, TrackedFrame, main_parts
+from osor_video.tensors import FloatMap, Mask, Picture
+
+SEEN = 0.25
+"""Label from which a cell belongs to the object's neighbourhood, where it is looked for next."""
+RESCALED = 1.25
+"""Ratio of the object's size to the one it is looked at from which the grid of cells changes."""
+RECALLED_SHARE = 0.6
+"""Of what is remembered of a frame, the part that matching alone says: what the refiner overlooks once is not forgotten."""
+FOUND_AGAIN = 0.8
+"""Score from which the object counts as found after a cut, or after it was lost: touching the wrong thing is worse."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """The part of a frame that is looked at: its cells' features [C, h, w] and the stages' maps [1, C, h', w'].
+
+    ``origin`` (row, column) is the place of its first cell on the whole frame's grid.
+    """
+
+    features: Tensor
+    stages: list[Tensor]
+    origin: tuple[int, int]
+
+    def of(self, grid: Tensor, scale: int = 1) -> Tensor:
+        """The view's part of a map [H', W'] over the whole frame, ``scale`` values a cell."""
+        (row, column), (height, width) = self.origin, self.features.shape[1:]
+        rows, columns = (
+            (start * scale, (start + size) * scale) for start, size in ((row, height), (column, width))
+        )
+        return grid[slice(*rows), slice(*columns)]
+
+
+@dataclass(frozen=True)
+class _Past:
+    """A recent frame [H, W, 3] and its label [H', W'] on the whole frame's grid, to be looked at again in another scale."""
+
+    picture: Picture
+    label: Tensor
+
+
+class RefinedTracker:
+    """Carries one object's mask through a clip, frame by frame."""
+
+    def __init__(self, features: RecognitionFeatures, refiner: MaskRefiner, config: MaskConfig) -> None:
+        self._features = features
+        self._refiner = refiner
+        self._config = config
+        self._here = False
+
+    @property
+    def follows(self) -> bool:
+        """Always: a lost object may come back, and where it is the background's flow is needed."""
+        return True
+
+    def start(self, picture: Picture, mask: Mask) -> TrackedFrame:
+        """Begin with the user's mask [H, W] of the first frame [H, W, 3]."""
+        self._size_hw: tuple[int, int] = mask.shape
+        self._soft: FloatMap = mask.astype(np.float32)
+        self._grid_hw = self._choose_grid()
+        self._label = torch.from_numpy(_resized(self._soft, self._grid_hw))
+        view = self._look(picture, self._label, self._config.first_reach_cells)
+        self._first = Remembered(view.features, view.of(self._label).clone(), view.origin)
+        self._recent = deque([self._first], maxlen=self._config.recent_frames)
+        self._past = deque([_Past(picture, self._label)], maxlen=self._config.recent_frames)
+        self._here = bool(mask.any())
+        return TrackedFrame(mask, 1.0)
+
+    def step(self, picture: Picture, flow: FlowPair | None) -> TrackedFrame:
+        """The mask of the next frame [H, W, 3], given the flow between the frame before and this one.
+
+        Without flow (after a cut) the object may be anywhere, or gone. A lost object is looked for in the whole frame, and what
+        is found counts from a score of ``FOUND_AGAIN``.
+        """
+        self._here = self._here and flow is not None
+        self._keep_scale()
+        carried = self._carry(flow) if flow is not None and self._here else torch.zeros(self._grid_hw)
+        where = torch.maximum(carried, self._label) if self._here else carried
+        view = self._look(picture, where, self._config.recent_reach_cells)
+        soft, label, score = self._judge(view, carried)
+        found = self._on_frame(soft, view)
+        if not (found > 0.5).any() or not (self._here or score >= FOUND_AGAIN):
+            # What is remembered of the object stays as it was: nothing is learnt from frames without it.
+            self._here = False
+            return TrackedFrame(np.zeros(self._size_hw, dtype=bool), 1 - score)
+        self._here, self._soft, self._label = True, found, torch.zeros(self._grid_hw)
+        view.of(self._label).copy_(label)
+        self._recent.append(Remembered(view.features, label, view.origin))
+        self._past.append(_Past(picture, self._label))
+        return TrackedFrame(main_parts(found > 0.5), score)
+
+    def _choose_grid(self) -> tuple[int, int]:
+        """Cells of the whole frame, so many that the object as last seen is ``object_cells`` wide."""
+        scale = self._config.object_cells * CELL_PX / max(1.0, float(np.sqrt(self._soft.sum())))
+        step, scale = LEAST_SIDE_CELLS, min(scale, MAX_ENLARGEMENT)
+        rows, columns = (max(step, step * round(side * scale / (step * CELL_PX))) for side in self._size_hw)
+        return rows, columns
+
+    def _keep_scale(self) -> None:
+        """Another grid where the object has grown or shrunk: it is known best at the size it was marked at."""
+        side = float(self._label.sum()) ** 0.5
+        if not self._here or 1 / RESCALED < side / self._config.object_cells < RESCALED:
+            return
+        grid_hw = self._choose_grid()
+        if grid_hw == self._grid_hw:
+            return
+        self._grid_hw = grid_hw
+        # Features of another scale are others: the last frames are looked at once more.
+        for index, past in enumerate(self._past):
+            label = F.interpolate(past.label[None, None], grid_hw, mode="bilinear", antialias=True)[0, 0]
+            view = self._look(past.picture, label, self._config.recent_reach_cells)
+            self._past[index] = _Past(past.picture, label)
+            self._recent[index] = Remembered(view.features, view.of(label).clone(), view.origin)
+        self._label = self._past[-1].label
+
+    def _look(self, picture: Picture, label: Tensor, reach_cells: int) -> _View:
+        """The object's surroundings, ``label`` [H', W'], with what lies in reach of it; the whole frame where it is nowhere."""
+        where = (label > SEEN).numpy()
+        if not where.any():
+            where = ~where
+        margin = reach_cells + CONTEXT_CELLS
+        spans = []
+        for axis, count in enumerate(self._grid_hw):
+            found = np.flatnonzero(where.any(axis=1 - axis))
+            low, high = max(int(found[0]) - margin, 0), min(int(found[-1]) + 1 + margin, count)
+            length = -(-(high - low) // LEAST_SIDE_CELLS) * LEAST_SIDE_CELLS
+            low = min(low, count - length)
+            spans.append(slice(low * CELL_PX, (low + length) * CELL_PX))
+        size = self._grid_hw[0] * CELL_PX, self._grid_hw[1] * CELL_PX
+        interpolation = cv2.INTER_AREA if size[0] < picture.shape[0] else cv2.INTER_CUBIC
+        whole = cv2.resize(picture, size[::-1], interpolation=interpolation)
+        features, stages = self._features.look(np.ascontiguousarray(whole[spans[0], spans[1]]))
+        return _View(features, stages, (spans[0].start // CELL_PX, spans[1].start // CELL_PX))
+
+    @torch.inference_mode()
+    def _judge(self, view: _View, carried: Tensor) -> tuple[Tensor, Tensor, float]:
+        """The object on the view [4 h, 4 w], what to remember of it [h, w], both in [0, 1], and the score.
+
+        The score is how sure the refiner is where it sees the object, times how alike that is to remembered cells.
+        """
+        there = compare_anywhere(view.features, self._first)
+        near = compare_nearby(view.features, view.origin, self._recent, self._config.recent_reach_cells)
+        evidence = torch.cat([there, near, view.of(carried)[None]])
+        soft = self._refiner(view.stages, evidence[None])[0, 0].sigmoid()
+        seen = F.avg_pool2d(soft[None], CELL_PX // 2)[0]
+        label = (1 - RECALLED_SHARE) * seen + RECALLED_SHARE * near[2] if self._here else seen
+        inner = seen > 0.5
+        if not inner.any():
+            return soft, label, 0.0
+        alike = torch.maximum(there[0], near[0])[inner] / 5 + 0.8
+        return soft, label, float(alike.clamp(0, 1).mean() * (2 * seen[inner] - 1).mean())
+
+    def _carry(self, flow: FlowPair) -> Tensor:
+        """The last mask through the flow, in [0, 1] on the whole grid of cells."""
+        size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
+        carried = warp(torch.from_numpy(_resized(self._soft, size_hw))[None, None], flow.backward)
+        return F.interpolate(carried, self._grid_hw, mode="area")[0, 0]
+
+    def _on_frame(self, soft: Tensor, view: _View) -> FloatMap:
+        """A view's map of half its pixels [4 h, 4 w] on the pixels of the frame, 0 outside the view."""
+        scale = CELL_PX // 2
+        grid = torch.zeros(self._grid_hw[0] * scale, self._grid_hw[1] * scale)
+        view.of(grid, scale).copy_(soft)
+        return np.asarray(cv2.resize(grid.numpy(), self._size_hw[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _resized(soft: FloatMap, size_hw: tuple[int, int]) -> FloatMap:
+    return np.asarray(cv2.resize(soft, size_hw[::-1], interpolation=cv2.INTER_AREA))
