@@ -86,4 +86,5 @@ def bundled_refiner() -> MaskRefiner:
         raise WeightsError(
             f"The tracker's weights {BUNDLED} are damaged or missing; install osor-video again."
         ) from error
-    return refiner.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    refiner.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return refiner

@@ -38,7 +38,6 @@ def export_refiner(
     return figures
 
 
-@torch.inference_mode()
 def measure_refiner(refiner: MaskRefiner, sources: TrackSources, config: RefinerConfig) -> dict[str, float]:
     """Mean J on ``HELD_OUT_TRACKS`` tracks of ``sources``, of the refiner and of what it begins with.
 
@@ -55,7 +54,8 @@ def measure_refiner(refiner: MaskRefiner, sources: TrackSources, config: Refiner
             torch.from_numpy(track.masks[None]),
             torch.zeros(1, *track.masks.shape[1:], dtype=torch.bool),
         )
-        found = objective.follow(refiner, batch, [False])
+        with torch.inference_mode():
+            found = objective.follow(refiner, batch, [False])
         for look, (logits, evidence) in enumerate(zip(found.logits, found.evidence, strict=True), start=1):
             name, truth = ("second", "third")[look - 1], batch[1][:, look]
             rows.append(

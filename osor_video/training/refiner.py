@@ -99,7 +99,8 @@ class RefinerLoss:
         self, refiner: nn.Module, batch: Batch, spoil: list[bool], cuts: Sequence[float | None] | None = None
     ) -> tuple[Tensor, dict[str, float]]:
         """``spoil``: of which samples [B] the second look is remembered with its spoilt mask; ``cuts`` as in ``follow``."""
-        total, figures = torch.zeros((), device=self._device), {}
+        total = torch.zeros((), device=self._device)
+        figures: dict[str, float] = {}
         for look, logits in enumerate(self.follow(refiner, batch, spoil, cuts).logits, start=1):
             truth = F.avg_pool2d(batch[1][:, look, None].to(self._device).float(), 2)
             ones = torch.ones_like(truth)

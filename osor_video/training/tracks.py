@@ -181,7 +181,7 @@ def _ground(
     path = _drawn_path(side_px, np.full((LOOKS, 2), side_px / 2), zoom, calm, random)
     middle = (random.uniform(0.25, 0.75) * width, random.uniform(0.25, 0.75) * height)
     empty = [np.zeros((side_px, side_px), np.float32) for _ in range(LOOKS)]
-    return [_sampled(photo, path.source(look, middle), mirrored=True) for look in range(LOOKS)], empty
+    return [_sampled(photo, path.source(look, middle)) for look in range(LOOKS)], empty
 
 
 def _ground_with_object(
@@ -205,12 +205,8 @@ def _ground_with_object(
     if random.random() < 0.5:
         picture, flat = labelled.picture[:, ::-1], flat[:, ::-1]
         sources = [source * [-1, 1] + [flat.shape[1] - 1, 0] for source in sources]
-        return [_sampled(picture, s, mirrored=True) for s in sources], [
-            _sampled_mask(flat, s) for s in sources
-        ]
-    return [_sampled(labelled.picture, s, mirrored=True) for s in sources], [
-        _sampled_mask(flat, s) for s in sources
-    ]
+        return [_sampled(picture, s) for s in sources], [_sampled_mask(flat, s) for s in sources]
+    return [_sampled(labelled.picture, s) for s in sources], [_sampled_mask(flat, s) for s in sources]
 
 
 def _actor(
@@ -237,10 +233,10 @@ def _actor(
     return colours, mattes
 
 
-def _sampled(picture: Picture, source: FloatMap, *, mirrored: bool) -> FloatMap:
+def _sampled(picture: Picture, source: FloatMap) -> FloatMap:
     x, y = (np.ascontiguousarray(source[..., axis], np.float32) for axis in range(2))
     seen = cv2.remap(np.ascontiguousarray(picture), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(seen, np.float32) / 255
+    return np.asarray(seen, np.float32) / np.float32(255)
 
 
 def _sampled_mask(flat: FloatMap, source: FloatMap) -> FloatMap:
@@ -259,5 +255,6 @@ def _shaken(picture: FloatMap, random: np.random.Generator) -> FloatMap:
     kernel = np.zeros((length, length), np.float32)
     middle = (length - 1) / 2
     arm = np.array([np.cos(angle), np.sin(angle)]) * middle
-    cv2.line(kernel, *(tuple(np.rint(middle + sign * arm).astype(int).tolist()) for sign in (-1, 1)), 1.0)
+    start, end = ([round(float(value)) for value in middle + sign * arm] for sign in (-1, 1))
+    cv2.line(kernel, start, end, 1.0)
     return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()), np.float32)
