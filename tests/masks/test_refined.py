@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,15 +10,13 @@ import pytest
 
 from osor_video.config import MaskConfig
 from osor_video.errors import WeightsError
-from osor_video.flow.estimate import DisFlow
-from osor_video.follow import follow
 from osor_video.masks.build import build_tracker
 from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.refined import RefinedTracker
 from osor_video.masks.refiner import bundled_refiner
 from osor_video.masks.track import TrackedFrame
-from osor_video.report import Stopwatch
 from osor_video.tensors import Mask, Picture
+from tests.masks.following import led
 from tests.world import World, jaccard, night
 
 CONFIG = MaskConfig(tracker="refined")
@@ -28,10 +25,7 @@ CONFIG = MaskConfig(tracker="refined")
 def track(features: RecognitionFeatures, frames: list[Picture], mask: Mask) -> list[TrackedFrame]:
     tracker = build_tracker(CONFIG, features)
     assert isinstance(tracker, RefinedTracker)
-    with ThreadPoolExecutor(1) as pool:
-        moving = follow(frames, DisFlow(160), pool, lambda: tracker.follows, Stopwatch())
-        tracked = [tracker.start(next(moving).picture, mask)]
-        return tracked + [tracker.step(frame.picture, frame.flow) for frame in moving]
+    return led(tracker, frames, mask)
 
 
 @pytest.fixture(scope="module")

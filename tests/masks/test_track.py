@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
 import pytest
 
 from osor_video.config import MaskConfig
 from osor_video.errors import WeightsError
-from osor_video.flow.estimate import DisFlow
-from osor_video.follow import follow
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.track import MaskTracker, TrackedFrame
-from osor_video.report import Stopwatch
 from osor_video.tensors import Mask, Picture
+from tests.masks.following import led
 from tests.world import World, jaccard, night
 
 
 def track(features: RecognitionFeatures, frames: list[Picture], mask: Mask) -> list[TrackedFrame]:
-    tracker = MaskTracker(features, MaskConfig())
-    with ThreadPoolExecutor(1) as pool:
-        moving = follow(frames, DisFlow(160), pool, lambda: True, Stopwatch())
-        tracked = [tracker.start(next(moving).picture, mask)]
-        return tracked + [tracker.step(frame.picture, frame.flow) for frame in moving]
+    return led(MaskTracker(features, MaskConfig()), frames, mask)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from osor_video.training.config import (
     AutoencoderConfig,
     FlowTrainingConfig,
     LoopConfig,
+    RefinerConfig,
     RemoverConfig,
     SdxlLoraConfig,
     load_config,
@@ -350,6 +351,7 @@ def test_every_training_configuration_says_what_it_trains(path: Path) -> None:
         "remover": RemoverConfig,
         "sdxl_lora": SdxlLoraConfig,
         "flow": FlowTrainingConfig,
+        "refiner": RefinerConfig,
     }
     assert load_config(path, kinds[read_kind(path)]).model_dump()["kind"] == read_kind(path)
 
