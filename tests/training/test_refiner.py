@@ -115,7 +115,7 @@ def test_one_batch_is_learnt(sources: TrackSources) -> None:
     for _ in range(25):
         loss, _ = objective(refiner, batch, [False, True])
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
