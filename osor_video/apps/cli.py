@@ -82,7 +82,9 @@ Precision = Annotated[
     str | None, typer.Option("--dtype", help="auto, float32, bfloat16 or float16, of SDXL and FLUX.")
 ]
 Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
-Tracker = Annotated[str | None, typer.Option("--tracker", help="propagate, or sam2 (extra sam).")]
+Tracker = Annotated[
+    str | None, typer.Option("--tracker", help="propagate, refined (a trained network), or sam2 (extra sam).")
+]
 FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
 Fill = Annotated[
     str | None,
