@@ -110,20 +110,33 @@ def read_cutout(path: Path) -> Cutout:
     return cutout
 
 
-def _labelled(image_path: Path) -> list[Cutout]:
-    """The objects of one photograph; none where it has no labels."""
+def read_labels(image_path: Path) -> list[tuple[int, FloatMap]]:
+    """(class, polygon [N, 2] of x, y in [0, 1]) of each object of a labelled photograph; none where it has no labels."""
     label_path = Path(str(image_path).replace("/images/", "/labels/")).with_suffix(".txt")
     if not label_path.exists():
         return []
-    picture = read_picture(image_path)
     rows = [line.split() for line in label_path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    found = [_cut(picture, int(row[0]), np.array(row[1:], dtype=np.float32).reshape(-1, 2)) for row in rows]
+    return [(int(row[0]), np.array(row[1:], dtype=np.float32).reshape(-1, 2)) for row in rows]
+
+
+def polygon_points(picture: Picture, polygon: FloatMap) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    """The corners of a label's polygon in pixels of its picture [H, W, 3], int32 [N, 2]."""
+    return np.rint(polygon * [picture.shape[1], picture.shape[0]]).astype(np.int32)
+
+
+def _labelled(image_path: Path) -> list[Cutout]:
+    """The objects of one photograph; none where it has no labels."""
+    labels = read_labels(image_path)
+    if not labels:
+        return []
+    picture = read_picture(image_path)
+    found = [_cut(picture, label, polygon) for label, polygon in labels]
     return [cutout for cutout in found if cutout is not None]
 
 
 def _cut(picture: Picture, label: int, polygon: FloatMap) -> Cutout | None:
     """Cut one polygon; None where the object is too small to be pasted larger than a smudge."""
-    points = np.rint(polygon * [picture.shape[1], picture.shape[0]]).astype(np.int32)
+    points = polygon_points(picture, polygon)
     left, top, width, height = cv2.boundingRect(points)
     if height < SMALLEST_HEIGHT_PX:
         return None

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from osor_video.masks.refiner import MaskRefiner
+from osor_video.shapes import overlap
 from osor_video.training.config import RefinerConfig
 from osor_video.training.export import DATA, write_weights
 from osor_video.training.loop import load_averaged
@@ -71,6 +73,5 @@ def measure_refiner(refiner: MaskRefiner, sources: TrackSources, config: Refiner
 
 def _j(found: Tensor, truth: Tensor) -> float:
     """J of a coarse mask [1, 1, h, w] enlarged to the true one's size [1, H, W]."""
-    large = torch.nn.functional.interpolate(found.float(), truth.shape[-2:], mode="bilinear") > 0.5
-    union = (large[:, 0] | truth).sum()
-    return float((large[:, 0] & truth).sum() / union) if union else 1.0
+    large = F.interpolate(found.float(), truth.shape[-2:], mode="bilinear") > 0.5
+    return overlap(large[0, 0].numpy(), truth[0].numpy())

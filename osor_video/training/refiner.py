@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from osor_video.config import MaskConfig
 from osor_video.masks.features import CELL_PX, MEAN, SPREAD, STAGES, cells_of, packaged_network
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
 from osor_video.masks.refiner import MaskRefiner
@@ -31,8 +32,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Pictures uint8 [B, 3, S, S, 3]; masks bool [B, 3, S, S]; spoilt masks of the second look bool [B, S, S]."""
 
 
-REACH_CELLS = 8
-"""As ``mask.recent_reach_cells``."""
+REACH_CELLS = MaskConfig().recent_reach_cells
 
 
 @dataclass(frozen=True)

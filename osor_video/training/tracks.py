@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,9 +17,9 @@ import numpy.typing as npt
 
 from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture
-from osor_video.training.cutouts import Cutout, choose_cutout
+from osor_video.training.cutouts import Cutout, choose_cutout, polygon_points, read_labels
 from osor_video.training.developing import expose, record
-from osor_video.training.photos import read_photo
+from osor_video.training.photos import HELD_OUT_EVERY, read_photo, read_picture
 
 LOOKS = 3
 IN_PLACE_SHARE = 0.6
@@ -33,6 +34,10 @@ LEAST_SHARE = 0.008
 """Of the first look, what the object has to cover."""
 SMALLEST_PX = 36
 """Side of a labelled object below which it is not taken."""
+LARGEST_SHARE = 0.6
+"""Of its photograph, what a labelled object covers less of."""
+CORNERS = 3
+"""That a polygon has at least."""
 BLUR_SHARE = 0.2
 """How often a look is blurred by motion."""
 BEND = 0.05
@@ -81,30 +86,23 @@ class _Path:
 
 def load_labelled(folder: Path) -> tuple[list[Labelled], list[Labelled]]:
     """(training, validation) photographs of ``folder`` (images/ and labels/), split as the cut-outs are."""
-    from osor_video.training.photos import HELD_OUT_EVERY  # noqa: PLC0415
-
     split: tuple[list[Labelled], list[Labelled]] = ([], [])
     for index, path in enumerate(sorted(folder.glob("images/**/*.jpg"))):
-        labels = Path(str(path).replace("/images/", "/labels/")).with_suffix(".txt")
-        if not labels.exists():
+        polygons = [polygon for _, polygon in read_labels(path) if len(polygon) >= CORNERS]
+        if not polygons:
             continue
-        picture = read_photo(path, 10**6)
-        masks = tuple(m for m in _masks(picture, labels) if m.sum() >= SMALLEST_PX**2 and m.mean() < 0.6)
+        picture = read_picture(path)
+        drawn = (_drawn(picture, polygon) for polygon in polygons)
+        masks = tuple(mask for mask in drawn if mask.sum() >= SMALLEST_PX**2 and mask.mean() < LARGEST_SHARE)
         if masks:
             split[index % HELD_OUT_EVERY == 0].append(Labelled(picture, masks))
     return split
 
 
-def _masks(picture: Picture, labels: Path) -> list[Mask]:
-    found = []
-    for line in labels.read_text(encoding="utf-8").splitlines():
-        values = np.array(line.split()[1:], np.float32)
-        if len(values) >= 6:
-            points = np.rint(values.reshape(-1, 2) * [picture.shape[1], picture.shape[0]]).astype(np.int32)
-            canvas = np.zeros(picture.shape[:2], np.uint8)
-            cv2.fillPoly(canvas, [points], 1)
-            found.append(canvas > 0)
-    return found
+def _drawn(picture: Picture, polygon: FloatMap) -> Mask:
+    canvas = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(canvas, [polygon_points(picture, polygon)], 1)
+    return canvas > 0
 
 
 def make_track(
@@ -201,12 +199,12 @@ def _ground_with_object(
     path = _drawn_path(side_px, np.tile(centre, (LOOKS, 1)), zoom, calm, random)
     middle = (float(xs.mean()), float(ys.mean()))
     sources = [path.source(look, middle) for look in range(LOOKS)]
-    flat = mask.astype(np.float32)
+    picture, flat = labelled.picture, mask.astype(np.float32)
     if random.random() < 0.5:
-        picture, flat = labelled.picture[:, ::-1], flat[:, ::-1]
+        picture, flat = picture[:, ::-1], flat[:, ::-1]
         sources = [source * [-1, 1] + [flat.shape[1] - 1, 0] for source in sources]
-        return [_sampled(picture, s) for s in sources], [_sampled_mask(flat, s) for s in sources]
-    return [_sampled(labelled.picture, s) for s in sources], [_sampled_mask(flat, s) for s in sources]
+    grounds = [_sampled(picture, source) for source in sources]
+    return grounds, [_remapped(flat, source, cv2.BORDER_REFLECT_101) for source in sources]
 
 
 def _actor(
@@ -225,25 +223,19 @@ def _actor(
     colours, mattes = [], []
     for look in range(LOOKS):
         source = path.source(look, (width / 2, height / 2))
-        x, y = (np.ascontiguousarray(source[..., axis], np.float32) for axis in range(2))
-        colours.append(
-            np.clip(cv2.remap(cutout.colour, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), 0, 1)
-        )
-        mattes.append(cv2.remap(cutout.matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+        colours.append(np.clip(_remapped(cutout.colour, source, cv2.BORDER_REPLICATE), 0, 1))
+        mattes.append(_remapped(cutout.matte, source, cv2.BORDER_CONSTANT))
     return colours, mattes
 
 
 def _sampled(picture: Picture, source: FloatMap) -> FloatMap:
-    x, y = (np.ascontiguousarray(source[..., axis], np.float32) for axis in range(2))
-    seen = cv2.remap(np.ascontiguousarray(picture), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(seen, np.float32) / np.float32(255)
+    """The picture at ``source`` [S, S, 2], in [0, 1]; it is mirrored beyond its edges."""
+    return _remapped(picture, source, cv2.BORDER_REFLECT_101).astype(np.float32) / np.float32(255)
 
 
-def _sampled_mask(flat: FloatMap, source: FloatMap) -> FloatMap:
+def _remapped(values: npt.NDArray[Any], source: FloatMap, border: int) -> npt.NDArray[Any]:
     x, y = (np.ascontiguousarray(source[..., axis], np.float32) for axis in range(2))
-    return np.asarray(
-        cv2.remap(np.ascontiguousarray(flat), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    )
+    return np.asarray(cv2.remap(np.ascontiguousarray(values), x, y, cv2.INTER_LINEAR, borderMode=border))
 
 
 def _shaken(picture: FloatMap, random: np.random.Generator) -> FloatMap:
