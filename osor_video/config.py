@@ -61,6 +61,8 @@ class MaskConfig(_Stage):
     """How far from its place in a recent frame a part of the object is looked for."""
     recent_frames: int = Field(default=4, ge=1)
     """Recent frames that are remembered beside the first."""
+    adapt_steps: int = Field(default=40, ge=0, le=1000)
+    """Steps that the tracker "refined" learns from the marked frames before it follows; about 25 s on two cores."""
     flow_weight: float = Field(default=0.15, ge=0)
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
     grow: float = Field(default=0.016, ge=0, le=0.2)

@@ -244,7 +244,7 @@ class VideoRemover:
                         for frame, seed in marked.seeds.items()
                     }
                     back = self._follow_back(source, keys, pool, clock, progress)
-                    masks = KeyedFrames(build_tracker(self.config.mask, self.features), keys, back)
+                    masks = KeyedFrames(build_tracker(self.config.mask, self.features, progress), keys, back)
                 else:
                     given = stack.enter_context(closing(marked.masks(size_hw)))
                     masks = GivenFrames(to_coded(mask, source.rotation) for mask in given)
@@ -279,7 +279,7 @@ class VideoRemover:
                 way,
                 lambda start, stop: [frame.rgb for frame in read_span(source, start, stop)],
                 keys,
-                build_tracker(self.config.mask, self.features),
+                build_tracker(self.config.mask, self.features, progress),
                 self.flow,
                 self.config.window_frames,
                 pool,

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 STAGES = {
+    "learn": "learn its looks",
     "back": "follow it backwards",
     "track": "follow the object",
     "remove": "remove it",
     "fetch": "fetch it",
 }
-UNITS = {"train": "steps", "fetch": "MiB"}
+UNITS = {"train": "steps", "learn": "steps", "fetch": "MiB"}
 
 
 class ProgressBar:

@@ -13,6 +13,7 @@ from osor_video.masks.sam import open_sam2, sam_cut_out
 from osor_video.masks.sam_track import Sam2Tracker
 from osor_video.masks.seed import BoxSeed, Seed
 from osor_video.masks.track import MaskTracker, TrackedFrame
+from osor_video.report import Progress, silent
 from osor_video.tensors import Mask, Picture
 
 
@@ -30,12 +31,12 @@ class Tracker(Protocol):
         """The mask of the next frame; no flow where a shot begins, or where it was not needed."""
 
 
-def build_tracker(config: MaskConfig, features: RecognitionFeatures) -> Tracker:
+def build_tracker(config: MaskConfig, features: RecognitionFeatures, progress: Progress = silent) -> Tracker:
     """The tracker that ``config`` names; ConfigError and WeightsError as ``open_sam2``."""
     if config.tracker == "sam2":
         return Sam2Tracker(open_sam2(config.sam2_model))
     if config.tracker == "refined":
-        return RefinedTracker(features, bundled_refiner(), config)
+        return RefinedTracker(features, bundled_refiner(), config, progress)
     return MaskTracker(features, config)
 
 

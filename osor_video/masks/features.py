@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -45,10 +46,20 @@ class RecognitionFeatures:
     @torch.inference_mode()
     def look(self, picture: Picture) -> tuple[Tensor, list[Tensor]]:
         """``encode`` of a picture with sides in multiples of 32, and the maps of all five stages [1, C, H/s, W/s]."""
-        tensor = picture_to_tensor(picture).to(self._device)
-        values = (tensor - MEAN) / SPREAD
-        stages = list(self._net(values.contiguous(memory_format=torch.channels_last)))
+        stages = self._stages(picture_to_tensor(picture).to(self._device))
         return cells_of(picture, stages).cpu().clone(), stages
+
+    @torch.no_grad()
+    def look_at_all(self, pictures: npt.NDArray[np.uint8]) -> tuple[list[Tensor], list[Tensor]]:
+        """Stages [N, C, H/s, W/s] and cells [C, H/8, W/8] of each of N pictures [N, H, W, 3], to learn from."""
+        tensor = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
+        stages = self._stages(tensor)
+        each = ([stage[i : i + 1] for stage in stages] for i in range(len(pictures)))
+        return stages, [cells_of(picture, own) for picture, own in zip(pictures, each, strict=True)]
+
+    def _stages(self, pictures: Tensor) -> list[Tensor]:
+        values = (pictures - MEAN) / SPREAD
+        return list(self._net(values.contiguous(memory_format=torch.channels_last)))
 
 
 def cells_of(picture: Picture, stages: list[Tensor]) -> Tensor:

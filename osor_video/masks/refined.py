@@ -19,10 +19,12 @@ from torch.nn import functional as F
 from osor_video.config import MaskConfig
 from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import warp
+from osor_video.masks.adapt import adapt
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
 from osor_video.masks.refiner import LEAST_SIDE_CELLS, MaskRefiner
 from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, TrackedFrame, main_parts
+from osor_video.report import Progress, silent
 from osor_video.tensors import FloatMap, Mask, Picture
 
 SEEN = 0.25
@@ -66,10 +68,18 @@ class _Past:
 class RefinedTracker:
     """Carries one object's mask through a clip, frame by frame."""
 
-    def __init__(self, features: RecognitionFeatures, refiner: MaskRefiner, config: MaskConfig) -> None:
+    def __init__(
+        self,
+        features: RecognitionFeatures,
+        refiner: MaskRefiner,
+        config: MaskConfig,
+        progress: Progress = silent,
+    ) -> None:
         self._features = features
-        self._refiner = refiner
+        self._unlearnt = self._refiner = refiner
         self._config = config
+        self._progress = progress
+        self._marked: list[tuple[Picture, Mask]] = []
         self._here = False
 
     @property
@@ -78,7 +88,11 @@ class RefinedTracker:
         return True
 
     def start(self, picture: Picture, mask: Mask) -> TrackedFrame:
-        """Begin with the user's mask [H, W] of the first frame [H, W, 3]."""
+        """Begin with the user's mask [H, W] of the first frame [H, W, 3], or go on with one that corrects."""
+        self._marked.append((picture, mask))
+        self._refiner = adapt(
+            self._unlearnt, self._features, self._marked, self._config.adapt_steps, self._progress
+        )
         self._size_hw: tuple[int, int] = mask.shape
         self._soft: FloatMap = mask.astype(np.float32)
         self._grid_hw = self._choose_grid()

@@ -228,8 +228,6 @@ class RefinerConfig(_Section):
     """Side of the square looks."""
     spoilt_share: float = Field(default=0.25, ge=0, le=1)
     """How often the look a moment ago is remembered with a spoilt mask, as after an error."""
-    turned_share: float = Field(default=0.5, ge=0, le=1)
-    """How often half of the user's look is forgotten, as when the object turns and shows parts that were hidden."""
     workers: int = Field(default=1, ge=0)
     """Processes that make tracks; 0 makes them in the training process."""
 

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from osor_video.masks.features import build_features
+from osor_video.masks.lessons import follow_looks
 from osor_video.masks.refiner import MaskRefiner
 from osor_video.shapes import overlap
 from osor_video.training.config import RefinerConfig
 from osor_video.training.export import DATA, write_weights
 from osor_video.training.loop import load_averaged
 from osor_video.training.photos import list_photos, split_photos
-from osor_video.training.refiner import RefinerLoss, TrackSources
+from osor_video.training.refiner import TrackSources, lesson_of
 
 HELD_OUT_TRACKS = 64
 
@@ -46,7 +48,7 @@ def measure_refiner(refiner: MaskRefiner, sources: TrackSources, config: Refiner
     ``second`` is the look far from the user's mask, ``third`` the one near the second. ``recalled`` cuts the label that
     matching recalls from the user's mask at one half; ``stays`` is the mask of the look before where it was.
     """
-    objective = RefinerLoss(config)
+    features = build_features(config.loop.device)
     refiner.eval()
     rows: list[dict[str, float]] = []
     for index in range(HELD_OUT_TRACKS):
@@ -57,7 +59,7 @@ def measure_refiner(refiner: MaskRefiner, sources: TrackSources, config: Refiner
             torch.zeros(1, *track.masks.shape[1:], dtype=torch.bool),
         )
         with torch.inference_mode():
-            found = objective.follow(refiner, batch, [False])
+            found = follow_looks(refiner, features, lesson_of(batch, [False]))
         for look, (logits, evidence) in enumerate(zip(found.logits, found.evidence, strict=True), start=1):
             name, truth = ("second", "third")[look - 1], batch[1][:, look]
             rows.append(

@@ -25,19 +25,6 @@ def masked_l1(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * (picture - target).abs()).sum() / total
 
 
-def alpha_bce(alpha_logit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean of w (-t log s - (1 - t) log(1 - s)), s = sigmoid(logit): binary cross entropy, each cell by its weight."""
-    return F.binary_cross_entropy_with_logits(alpha_logit, target, weight)
-
-
-def alpha_dice(alpha_logit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """1 - (2 sum w s t + 1) / (sum w s + sum w t + 1) of each sample, averaged (soft Dice, Milletari 2016)."""
-    alpha = weight * alpha_logit.sigmoid()
-    overlap = (alpha * target).sum(dim=(1, 2, 3))
-    size = (alpha + weight * target).sum(dim=(1, 2, 3))
-    return (1 - (2 * overlap + 1) / (size + 1)).mean()
-
-
 def perceptual_distance(
     maps: Sequence[Tensor], target_maps: Sequence[Tensor], weight: Tensor | None = None
 ) -> Tensor:

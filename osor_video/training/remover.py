@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from osor_video.layers import alpha_bce, alpha_dice
 from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
@@ -27,7 +28,7 @@ from osor_video.training.cutouts import Cutout, load_cutouts
 from osor_video.training.folders import Plates, open_plates, random_plate_crop
 from osor_video.training.grid import write_grid
 from osor_video.training.loop import TrainingRun, load_averaged
-from osor_video.training.losses import alpha_bce, alpha_dice, masked_l1
+from osor_video.training.losses import masked_l1
 from osor_video.training.pairs import Pair, make_pair
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 from osor_video.training.picture_loss import PictureLoss, build_picture_loss

@@ -19,7 +19,7 @@ from osor_video.tensors import Mask, Picture
 from tests.masks.following import led
 from tests.world import World, jaccard, night
 
-CONFIG = MaskConfig(tracker="refined")
+CONFIG = MaskConfig(tracker="refined", adapt_steps=0)
 
 
 def track(features: RecognitionFeatures, frames: list[Picture], mask: Mask) -> list[TrackedFrame]:

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from osor_video.training.losses import alpha_bce, alpha_dice, gradient_l1, masked_l1, psnr_db
+from osor_video.layers import alpha_bce, alpha_dice
+from osor_video.training.losses import gradient_l1, masked_l1, psnr_db
 
 
 def test_masked_l1_counts_the_weighted_pixels_only() -> None:

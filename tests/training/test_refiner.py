@@ -13,15 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from osor_video.masks.features import build_features
+from osor_video.masks.lessons import gather_evidence, lesson_loss
 from osor_video.masks.matching import Remembered
 from osor_video.masks.refiner import MaskRefiner
 from osor_video.training.__main__ import main
 from osor_video.training.config import LoopConfig, RefinerConfig, load_config
 from osor_video.training.refiner import (
-    RefinerLoss,
     TrackBatches,
     TrackSources,
-    gather_evidence,
+    lesson_of,
     train_refiner,
 )
 from osor_video.training.tracks import LEAST_SHARE, load_labelled
@@ -109,11 +110,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 def test_one_batch_is_learnt(sources: TrackSources) -> None:
     torch.manual_seed(0)
     batch = TrackBatches(sources, refiner_config(), range(1))[0]
-    objective, refiner = RefinerLoss(refiner_config()), MaskRefiner(width=16, fine_width=8)
+    features, refiner = build_features(), MaskRefiner(width=16, fine_width=8)
     optimiser = torch.optim.Adam(refiner.parameters(), 5e-3)
     losses = []
     for _ in range(25):
-        loss, _ = objective(refiner, batch, [False, True])
+        loss, _ = lesson_loss(refiner, features, lesson_of(batch, [False, True]))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
