@@ -8,13 +8,14 @@ from pathlib import Path
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.tables import show_tables
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
-from osor_video.benchmark.davis import open_sequences, track
+from osor_video.benchmark.davis import correct, open_sequences, track
 from osor_video.benchmark.fullsize import UNETS, FullSizeJob, measure_fullsize
 from osor_video.benchmark.run import Extent, measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
 from osor_video.benchmark.table import (
     DETAIL_HEADER,
     HEADER,
+    correction_rows,
     detail_rows,
     fullsize_rows,
     mask_rows,
@@ -61,13 +62,25 @@ def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> N
     show_tables([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
 
 
-def measure_masks(folder: Path, names: Sequence[str], config: Config, markdown_file: Path | None) -> None:
-    """Print, and where asked for write, how well masks hold on the sequences of a DAVIS-like folder."""
+def measure_masks(
+    folder: Path, names: Sequence[str], config: Config, markdown_file: Path | None, *, corrections: bool
+) -> None:
+    """Print, and where asked for write, how well masks hold on the sequences of a DAVIS-like folder.
+
+    With ``corrections`` each sequence is followed once more with the true mask of its worst frame.
+    """
     sequences = open_sequences(folder, list(names))
     flow, features = build_flow(config.flow), build_features()
     with shown_progress(quiet=False) as progress:
         runs = [track(sequence, flow, features, config, progress) for sequence in sequences]
-    show_tables([(f"Masks with {flow.name}", *mask_rows(runs))], markdown_file)
+        tables = [(f"Masks with {flow.name}", *mask_rows(runs))]
+        if corrections:
+            again = [
+                correct(run, sequence, flow, features, config, progress)
+                for run, sequence in zip(runs, sequences, strict=True)
+            ]
+            tables.append(("One correction", *correction_rows(list(zip(runs, again, strict=True)))))
+    show_tables(tables, markdown_file)
 
 
 def measure_fullsize_model(

@@ -299,6 +299,9 @@ def bench(
         Path | None,
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
     ] = None,
+    corrections: Annotated[
+        bool, typer.Option("--corrections", help="With it: once more, with a mask at each worst frame.")
+    ] = False,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the table there.")] = None,
     peers: Peers = False,
     ablations: Ablations = False,
@@ -325,7 +328,7 @@ def bench(
             benchmark.measure_fullsize_model(values.removal, scale, frames or 48, markdown)
             return
         if davis is not None:
-            benchmark.measure_masks(davis, case or [], values, markdown)
+            benchmark.measure_masks(davis, case or [], values, markdown, corrections=corrections)
             return
         cases = benchmark.chosen_cases(clips, case or [])
         if speed:

@@ -5,13 +5,14 @@
 
 J is the intersection of found and true mask over their union. As DAVIS 2016 (Perazzi et al., CVPR 2016, section 4)
 counts them: the first frame, which is given, and the last have no say; recall is the share of frames with J above one
-half; decay is the mean J of the first quarter of the frames less that of the last.
+half; decay is the mean J of the first quarter of the frames less that of the last. Frames whose true mask was given later, as
+a correction, have no say either.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from osor_video.analysis import shots_of, track_back, ways_back
 from osor_video.config import Config
 from osor_video.errors import ConfigError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.follow import follow
-from osor_video.masks.build import Tracker, build_tracker
+from osor_video.masks.build import build_tracker
 from osor_video.masks.features import RecognitionFeatures
-from osor_video.masks.track import TrackedFrame
+from osor_video.masks.held import BackFrame, KeyedFrames, Marked
 from osor_video.parallel import shared_cores
 from osor_video.report import Progress, Stopwatch, silent
 from osor_video.shapes import overlap
@@ -55,11 +57,23 @@ class Tracked:
     scores: tuple[float, ...]
     """The tracker's own score of each frame."""
     wall_s: float
+    given: tuple[int, ...] = (0,)
+    """Frames whose true mask the tracker was given."""
 
     @property
     def judged(self) -> tuple[float, ...]:
         """J of the frames that count."""
-        return self.overlaps[1:-1]
+        return self.without(self.given)
+
+    def without(self, frames: tuple[int, ...]) -> tuple[float, ...]:
+        """J of all frames but ``frames`` and the last."""
+        return tuple(value for index, value in enumerate(self.overlaps[:-1]) if index not in frames)
+
+    @property
+    def worst(self) -> int:
+        """The frame with the lowest J of those that count."""
+        judged = (index for index in range(len(self.overlaps) - 1) if index not in self.given)
+        return min(judged, key=lambda index: self.overlaps[index])
 
     @property
     def mean(self) -> float:
@@ -115,40 +129,72 @@ def track(
     features: RecognitionFeatures,
     config: Config,
     progress: Progress = silent,
+    given: tuple[int, ...] = (0,),
 ) -> Tracked:
-    """Follow the first mask through ``sequence`` as a removal does, and compare each mask with the drawn one."""
-    tracker = build_tracker(config.mask, features)
+    """Follow the masks of the frames ``given`` through ``sequence`` as a removal does, and compare each with the drawn one."""
     overlaps: list[float] = []
     scores: list[float] = []
+    keys = {index: _marked(sequence.masks[index]) for index in given}
     begin = time.perf_counter()
     with shared_cores() as pool:
-        true_masks = (_read_mask(path) for path in sequence.masks)
-        for found, true in track_masks(_pictures(sequence), true_masks, estimator, tracker, pool):
-            overlaps.append(overlap(found.mask, true))
+        back = _follow_back(sequence, keys, estimator, features, config, pool)
+        held = KeyedFrames(build_tracker(config.mask, features), keys, back)
+        moving = follow(_pictures(sequence), estimator, pool, lambda: held.follows, Stopwatch())
+        for frame, path in zip(moving, sequence.masks, strict=True):
+            found = held.step(frame.picture, frame.flow)
+            overlaps.append(overlap(found.mask, _read_mask(path)))
             scores.append(found.score)
             progress(sequence.name, len(overlaps), len(sequence.masks))
-    return Tracked(sequence.name, tuple(overlaps), tuple(scores), time.perf_counter() - begin)
+    return Tracked(sequence.name, tuple(overlaps), tuple(scores), time.perf_counter() - begin, given)
 
 
-def track_masks(
-    frames: Iterable[Picture],
-    true_masks: Iterable[Mask],
+def correct(
+    run: Tracked,
+    sequence: Sequence,
     estimator: FlowEstimator,
-    tracker: Tracker,
+    features: RecognitionFeatures,
+    config: Config,
+    progress: Progress = silent,
+) -> Tracked:
+    """``run`` once more, with the true mask of its worst frame as a correction."""
+    return track(sequence, estimator, features, config, progress, (*run.given, run.worst))
+
+
+def _follow_back(
+    sequence: Sequence,
+    keys: dict[int, Marked],
+    estimator: FlowEstimator,
+    features: RecognitionFeatures,
+    config: Config,
     pool: Executor,
-) -> Iterator[tuple[TrackedFrame, Mask]]:
-    """The mask found in each frame beside the true one [H, W]; the tracker begins with the first of these."""
-    moving = follow(frames, estimator, pool, lambda: tracker.follows, Stopwatch())
-    for index, (frame, true) in enumerate(zip(moving, true_masks, strict=True)):
-        if index:
-            yield tracker.step(frame.picture, frame.flow), true
-        else:
-            yield tracker.start(frame.picture, true), true
+) -> dict[int, BackFrame]:
+    if not any(keys):
+        return {}
+    clock, found = Stopwatch(), dict[int, BackFrame]()
+    for way in ways_back(keys, shots_of(_pictures(sequence), clock)):
+        found |= track_back(
+            way,
+            lambda start, stop: [_read_picture(path) for path in sequence.pictures[start:stop]],
+            keys,
+            build_tracker(config.mask, features),
+            estimator,
+            config.window_frames,
+            pool,
+            clock,
+        )
+    return found
+
+
+def _marked(path: Path) -> Marked:
+    return lambda _: _read_mask(path)
 
 
 def _pictures(sequence: Sequence) -> Iterator[Picture]:
-    for path in sequence.pictures:
-        yield np.asarray(cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    return (_read_picture(path) for path in sequence.pictures)
+
+
+def _read_picture(path: Path) -> Picture:
+    return np.asarray(cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _read_mask(path: Path) -> Mask:

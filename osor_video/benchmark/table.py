@@ -149,6 +149,17 @@ def mask_rows(runs: Sequence[Tracked]) -> tuple[tuple[str, ...], Rows]:
     return header, [*body, ["mean", str(sum(frames)), *_figures(*means), f"{pace:.2f}"]]
 
 
+def correction_rows(pairs: Sequence[tuple[Tracked, Tracked]]) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows of sequences before and after one correction each, over the frames that nobody gave."""
+    header = ("sequence", "corrected frame", "its J", "mean J before", "mean J after")
+    body = []
+    for before, after in pairs:
+        frame = before.worst
+        means = (float(np.mean(run.without(after.given))) for run in (before, after))
+        body.append([before.name, str(frame), *_figures(before.overlaps[frame], *means)])
+    return header, body
+
+
 def _figures(*values: float) -> list[str]:
     return [_number(value, 3) for value in values]
 

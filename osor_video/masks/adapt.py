@@ -71,7 +71,8 @@ def adapt(
     stills = [still_of(picture, mask) for picture, mask in marked if mask.any()]
     if not stills or not steps:
         return refiner
-    learning = copy.deepcopy(refiner).train().requires_grad_(True)
+    learning: MaskRefiner = copy.deepcopy(refiner)
+    learning.train().requires_grad_(True)
     optimiser = torch.optim.AdamW(learning.parameters(), lr=RATE, weight_decay=1e-4)
     random = np.random.default_rng(0)
     with ThreadPoolExecutor(1) as pool, torch.inference_mode(False), torch.enable_grad():
@@ -102,7 +103,9 @@ def still_of(picture: Picture, mask: Mask) -> Still:
     matte = np.asarray(cv2.resize(hidden, size, interpolation=cv2.INTER_AREA))
     filled = cv2.inpaint(still, dilate(matte > 0, 4).astype(np.uint8), FILL_RADIUS_PX, cv2.INPAINT_TELEA)
     part = _spans(matte > 0, 2)
-    return Still(still, matte > 0.5, np.asarray(filled), still[part].astype(np.float32) / np.float32(255), matte[part])
+    return Still(
+        still, matte > 0.5, np.asarray(filled), still[part].astype(np.float32) / np.float32(255), matte[part]
+    )
 
 
 def _spans(mask: Mask, margin: int) -> tuple[slice, slice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -11,14 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from osor_video.benchmark.davis import track_masks
 from osor_video.config import FlowConfig, MaskConfig
 from osor_video.errors import ConfigError
 from osor_video.flow.estimate import DisFlow, FlowEstimator, FlowPair, RaftFlow, working_size
 from osor_video.flow.warp import inside, warp
 from osor_video.flow.weights import build_flow
+from osor_video.follow import follow
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.track import MaskTracker
+from osor_video.report import Stopwatch
 from osor_video.tensors import Mask, Picture, picture_to_tensor
 from osor_video.training.closeness import iou
 from osor_video.training.config import SequenceConfig
@@ -112,9 +114,11 @@ def tracking_j(
 ) -> float:
     """Mean intersection over union of the masks tracked from the first one, over all frames but the first."""
     tracker = MaskTracker(features, MaskConfig())
+    tracker.start(frames[0], masks[0])
     with ThreadPoolExecutor(1) as pool:
-        tracked = list(track_masks(frames, masks, estimator, tracker, pool))
-    return float(np.mean([iou(found.mask, true) for found, true in tracked[1:]]))
+        moving = islice(follow(frames, estimator, pool, lambda: True, Stopwatch()), 1, None)
+        found = [tracker.step(frame.picture, frame.flow).mask for frame in moving]
+    return float(np.mean([iou(mask, true) for mask, true in zip(found, masks[1:], strict=True)]))
 
 
 def read_davis(folder: Path, name: str, limit: int | None) -> tuple[list[Picture], list[Mask]]:

@@ -64,6 +64,27 @@ def test_the_command_tracks_a_sequence_and_writes_the_table(davis: Path, tmp_pat
     assert mean == first.replace("world", "mean")
 
 
+def test_a_correction_is_measured_over_the_frames_that_nobody_gave(davis: Path, tmp_path: Path) -> None:
+    table = tmp_path / "masks.md"
+    answer = CliRunner().invoke(
+        app, ["bench", "--davis", str(davis), "--corrections", "--flow", "dis", "--markdown", str(table)]
+    )
+    assert answer.exit_code == 0, answer.output
+    text = table.read_text()
+    line = text[text.index("its J") :].splitlines()[2]
+    name, frame, wrong, before, after = [cell.strip() for cell in line.strip("|").split("|")]
+    assert name == "world"
+    assert 0 < int(frame) < 7
+    assert float(wrong) <= float(before) <= float(after) + 0.02
+
+
+def test_frames_that_were_given_have_no_say() -> None:
+    run = Tracked("x", (1.0, 0.9, 1.0, 0.6, 0.4, 0.0), (1.0,) * 6, 3.0, (0, 2))
+    assert run.judged == (0.9, 0.6, 0.4)
+    assert run.worst == 4
+    assert run.without((0, 4)) == (0.9, 1.0, 0.6)
+
+
 def test_sam2_is_measured_likewise(davis: Path, tmp_path: Path) -> None:
     from tests.tiny_sam import tiny_sam2  # noqa: PLC0415  (its library takes seconds to import)
 
