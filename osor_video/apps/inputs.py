@@ -174,6 +174,10 @@ def load_config(
 
 def check_source(path: Path, output: Path | None) -> None:
     """Refuse a source that is missing and an output that is the source."""
+    from osor_video.video.sequence import is_pattern  # noqa: PLC0415
+
+    if is_pattern(path) and not path.exists():
+        return
     if not path.exists():
         raise VideoError(f"{path} does not exist. Give the path of a video.")
     if path.is_dir():
@@ -184,20 +188,34 @@ def check_source(path: Path, output: Path | None) -> None:
         )
 
 
-def check_clip(source: Path, marks: Marks, regions: Regions, output: Path | None, config: Config) -> None:
-    """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded."""
-    from osor_video.background.given import open_plate  # noqa: PLC0415
-    from osor_video.video.orient import shown_size  # noqa: PLC0415
-    from osor_video.video.probe import probe  # noqa: PLC0415
-    from osor_video.video.target import check_target  # noqa: PLC0415
+def check_clip(
+    source: Path,
+    marks: Marks,
+    regions: Regions,
+    output: Path | None,
+    config: Config,
+    matte: Path | None = None,
+) -> list[str]:
+    """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded.
 
-    info = probe(source)
+    What of the source will not come through, a phrase each.
+    """
+    from osor_video.background.given import open_plate  # noqa: PLC0415
+    from osor_video.composite.matte import check_matte  # noqa: PLC0415
+    from osor_video.video.orient import shown_size  # noqa: PLC0415
+    from osor_video.video.outputs import check_output, output_notes  # noqa: PLC0415
+    from osor_video.video.source import open_source  # noqa: PLC0415
+
+    info = open_source(source, config.decode)
     if output is not None:
-        check_target(output, info, config.encode)
+        check_output(output, info, config.encode)
     size_hw = shown_size(info.size_hw, info.rotation)
     marks.resolve(info.frames, size_hw)
     regions.check(info.frames, size_hw)
     open_plate(config, info)
+    if matte is not None:
+        check_matte(matte, info)
+    return [] if output is None else output_notes(output, info, config.encode)
 
 
 def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...]) -> None:
