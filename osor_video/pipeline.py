@@ -47,8 +47,8 @@ from osor_video.restore import Restored, Restorer
 from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.check import decoded_difference
 from osor_video.video.orient import shown_size, to_coded, to_shown
-from osor_video.video.planes import planes_to_rgb
 from osor_video.video.outputs import Writer, check_output, open_writer
+from osor_video.video.planes import planes_to_rgb
 from osor_video.video.probe import SourceInfo
 from osor_video.video.reader import open_reader, read_planes, read_span
 from osor_video.video.source import open_source
@@ -156,9 +156,7 @@ class VideoRemover:
         report = self._report(clip, tally, writer, clock, time.perf_counter() - begin)
         if not self.config.encode.check:
             return report
-        return replace(
-            report, decoded_max_difference=decoded_difference(output, source, tally.replaced_in())
-        )
+        return replace(report, decoded_max_difference=decoded_difference(output, source, tally.replaced_in()))
 
     def _report(
         self, clip: Analysed, tally: _Tally, writer: Writer, clock: Stopwatch, wall_s: float

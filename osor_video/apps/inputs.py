@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osor_video.apps.pipes import PIPE
 from osor_video.errors import ConfigError, MaskError, VideoError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def check_source(path: Path, output: Path | None) -> None:
     """Refuse a source that is missing and an output that is the source."""
     from osor_video.video.sequence import is_pattern  # noqa: PLC0415
 
-    if is_pattern(path) and not path.exists():
+    if path == PIPE or (is_pattern(path) and not path.exists()):
         return
     if not path.exists():
         raise VideoError(f"{path} does not exist. Give the path of a video.")
@@ -227,6 +228,17 @@ def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...])
     if path.is_dir():
         raise ConfigError(f"{option} is {path}, which is a folder. Add a file name.")
     check_folder_target(path.parent, option)
+
+
+def check_pictures_target(path: Path | None, option: str) -> None:
+    """Refuse a folder that can neither be found nor made, and a pattern of files that is none."""
+    from osor_video.video.sequence import check_pattern, is_pattern  # noqa: PLC0415  (loads cv2)
+
+    if path is not None and is_pattern(path):
+        check_pattern(path)
+        check_folder_target(path.parent, option)
+    else:
+        check_folder_target(path, option)
 
 
 def check_folder_target(folder: Path | None, option: str) -> None:

@@ -29,7 +29,7 @@ QUICK = {
 """Settings under which a source takes about a second; what is judged does not depend on them."""
 REACH_PX = 12
 """Beyond this distance from the object nothing is replaced."""
-CHANGING = frozenset(("profile", "codec tag"))
+CHANGING = frozenset(("profile",))
 """Facts that are judged only where a source is about them."""
 
 

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from fractions import Fraction
 from hashlib import md5
+from itertools import pairwise
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -59,7 +60,8 @@ def facts(path: Path) -> Facts:
         "profile": video.get("profile", ""),
         "samples": video["pix_fmt"],
         "colour": "/".join(
-            video.get(key, "unknown") for key in ("color_range", "color_space", "color_transfer", "color_primaries")
+            video.get(key, "unknown")
+            for key in ("color_range", "color_space", "color_transfer", "color_primaries")
         ),
         "fields": _fields(frames[0]),
         "mastering": _side(frames[0], "Mastering display metadata"),
@@ -83,7 +85,17 @@ def pixels(path: Path) -> list[npt.NDArray[Any]]:
     """Every frame's samples of the first video stream as ``ffmpeg`` decodes them, all planes in a row, as coded."""
     video = next(s for s in _probed(path)["streams"] if s["codec_type"] == "video" and not _is_cover(s))
     raw = _run(
-        "ffmpeg", "-noautorotate", "-i", path, "-map", f"0:{video['index']}", "-vsync", "passthrough", "-f", "rawvideo", "-"
+        "ffmpeg",
+        "-noautorotate",
+        "-i",
+        path,
+        "-map",
+        f"0:{video['index']}",
+        "-vsync",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-",
     )
     deep = any(video["pix_fmt"].endswith(end) for end in ("10le", "12le", "16le"))
     samples = np.frombuffer(raw, np.uint16 if deep else np.uint8)
@@ -93,7 +105,15 @@ def pixels(path: Path) -> list[npt.NDArray[Any]]:
 
 def _probed(path: Path) -> Any:
     told = _run(
-        "ffprobe", "-show_streams", "-show_format", "-show_chapters", "-show_data_hash", "md5", "-of", "json", path
+        "ffprobe",
+        "-show_streams",
+        "-show_format",
+        "-show_chapters",
+        "-show_data_hash",
+        "md5",
+        "-of",
+        "json",
+        path,
     )
     return json.loads(told)
 
@@ -120,8 +140,12 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _times(times: list[Fraction]) -> str:
-    steps = [b - a for a, b in zip(times, times[1:], strict=False)]
-    told = ", ".join(str(step) for step in dict.fromkeys(steps)) if len(set(steps)) < 4 else f"{len(set(steps))} steps"
+    steps = [b - a for a, b in pairwise(times)]
+    told = (
+        ", ".join(str(step) for step in dict.fromkeys(steps))
+        if len(set(steps)) < 4
+        else f"{len(set(steps))} steps"
+    )
     return f"{len(times)} from {times[0]} by {told} ({md5(str(times).encode()).hexdigest()[:6]})"
 
 
@@ -171,7 +195,9 @@ def _other_streams(path: Path, streams: list[Any], worked: int) -> Facts:
         if stream["index"] == worked or stream.get("codec_tag_string") in ("tmcd", "text"):
             continue
         content = stream["extradata_hash"] if kind == "attachment" else _packets(path, stream["index"])
-        kinds[kind].append(f"{stream.get('codec_name', 'unknown')} {_tags(stream)} {content}".replace("  ", " "))
+        kinds[kind].append(
+            f"{stream.get('codec_name', 'unknown')} {_tags(stream)} {content}".replace("  ", " ")
+        )
         if kind == "audio" and not found["sound start"]:
             found["sound start"] = _seconds(Fraction(stream["start_pts"]) * Fraction(stream["time_base"]))
     found |= {kind: "; ".join(told) for kind, told in kinds.items()}
@@ -180,7 +206,9 @@ def _other_streams(path: Path, streams: list[Any], worked: int) -> Facts:
 
 def _packets(path: Path, index: int) -> str:
     """How many packets, and one sum over their times, sizes and bytes."""
-    told = _run("ffmpeg", "-i", path, "-map", f"0:{index}", "-c", "copy", "-copyts", "-f", "framemd5", "-").decode()
+    told = _run(
+        "ffmpeg", "-i", path, "-map", f"0:{index}", "-c", "copy", "-copyts", "-f", "framemd5", "-"
+    ).decode()
     base = Fraction(next(line for line in told.splitlines() if line.startswith("#tb")).split(":")[1].strip())
     rows = [line.split(",") for line in told.splitlines() if not line.startswith("#")]
     packets = [(str(int(row[2]) * base), row[4].strip(), row[5].strip()) for row in rows]

@@ -10,7 +10,6 @@ from shutil import which
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from osor_video.benchmark.judge import DEFAULT_RATE, pixels
 from osor_video.errors import ConfigError
@@ -105,9 +104,7 @@ def encode(
     """The scene's frames through ``ffmpeg``: ``before`` stands before them, ``inputs`` are further ones."""
     frames = b"".join(scene(index, size_hw).tobytes() for index in range(FRAMES))
     raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size_hw[1]}x{size_hw[0]}"]
-    ffmpeg(
-        *before, *raw, "-framerate", rate, "-i", "-", *inputs, "-bitexact", *options, path, data=frames
-    )
+    ffmpeg(*before, *raw, "-framerate", rate, "-i", "-", *inputs, "-bitexact", *options, path, data=frames)
 
 
 def tone(hertz: int) -> tuple[str, ...]:
@@ -174,6 +171,27 @@ def _cover(path: Path) -> None:
     base.unlink()
 
 
+def _telemetry(path: Path) -> None:
+    """A GoPro's track of measurements; MPEG-TS gives its packet a time."""
+    data, timed = path.with_suffix(".bin"), path.with_suffix(".ts")
+    data.write_bytes(b"DEVC" + bytes(60))
+    encode(
+        timed,
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-pix_fmt",
+        "yuv420p",
+        *X264,
+        "-c:d",
+        "copy",
+        inputs=("-f", "data", "-i", data),
+    )
+    ffmpeg("-i", timed, "-map", "0", "-c", "copy", "-tag:d", "gpmd", path)
+    timed.unlink()
+
+
 def _two_pictures(path: Path) -> None:
     inputs = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=0.33")
     encode(path, "-map", "0", "-map", "1", "-pix_fmt", "yuv420p", *X264, inputs=inputs)
@@ -192,7 +210,8 @@ def _uneven(path: Path) -> None:
 
 
 def _late(path: Path) -> None:
-    encode(path, *_converted("yuv420p"), *X264, "-c:a", "aac", inputs=tone(440), before=("-itsoffset", "0.5"))
+    options = (*_converted("yuv420p"), *X264, "-c:a", "aac", "-vsync", "passthrough")
+    encode(path, *options, inputs=tone(440), before=("-itsoffset", "0.5"))
 
 
 def _interlaced(path: Path) -> None:
@@ -226,26 +245,90 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe("attachment.mkv", ("attachment",), _attachment),
     Recipe("cover.mp4", ("other video", "dispositions"), _cover),
+    Recipe("telemetry.mov", ("data",), _telemetry),
     Recipe("two_pictures.mkv", ("other video",), _two_pictures),
-    Recipe("full_range.mp4", ("samples", "colour"), lambda path: encode(
-        path, *_converted("yuv420p", span="pc"), "-color_range", "pc", "-colorspace", "bt709", *X264)),
-    Recipe("bt601.mp4", ("colour",), lambda path: encode(
-        path, *_converted("yuv420p", "bt601"), "-color_primaries", "smpte170m", "-color_trc", "smpte170m",
-        "-colorspace", "smpte170m", "-color_range", "tv", *X264)),
+    Recipe(
+        "full_range.mp4",
+        ("samples", "colour"),
+        lambda path: encode(
+            path, *_converted("yuv420p", span="pc"), "-color_range", "pc", "-colorspace", "bt709", *X264
+        ),
+    ),
+    Recipe(
+        "bt601.mp4",
+        ("colour",),
+        lambda path: encode(
+            path,
+            *_converted("yuv420p", "bt601"),
+            "-color_primaries",
+            "smpte170m",
+            "-color_trc",
+            "smpte170m",
+            "-colorspace",
+            "smpte170m",
+            "-color_range",
+            "tv",
+            *X264,
+        ),
+    ),
     Recipe("h264_422_10.mov", ("codec", "samples"), _samples("yuv422p10le", *X264)),
     Recipe("h264_444.mp4", ("codec", "samples"), _samples("yuv444p", *X264)),
-    Recipe("hevc_hdr10.mp4", ("colour", "mastering", "light level"), lambda path: encode(
-        path, *_converted("yuv420p10le", "bt2020"), *X265, "-x265-params", HDR10, "-tag:v", "hvc1",
-        "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc", "-color_range", "tv")),
-    Recipe("hevc_hlg.mp4", ("colour", "samples"), lambda path: encode(
-        path, *_converted("yuv420p10le", "bt2020"), *X265, "-x265-params", HLG, "-tag:v", "hvc1",
-        "-color_primaries", "bt2020", "-color_trc", "arib-std-b67", "-colorspace", "bt2020nc", "-color_range", "tv")),
-    Recipe("prores_422.mov", ("codec", "samples", "profile"), _samples(
-        "yuv422p10le", "-c:v", "prores_ks", "-profile:v", "2")),
+    Recipe(
+        "hevc_hdr10.mp4",
+        ("colour", "mastering", "light level"),
+        lambda path: encode(
+            path,
+            *_converted("yuv420p10le", "bt2020"),
+            *X265,
+            "-x265-params",
+            HDR10,
+            "-tag:v",
+            "hvc1",
+            "-color_primaries",
+            "bt2020",
+            "-color_trc",
+            "smpte2084",
+            "-colorspace",
+            "bt2020nc",
+            "-color_range",
+            "tv",
+        ),
+    ),
+    Recipe(
+        "hevc_hlg.mp4",
+        ("colour", "samples"),
+        lambda path: encode(
+            path,
+            *_converted("yuv420p10le", "bt2020"),
+            *X265,
+            "-x265-params",
+            HLG,
+            "-tag:v",
+            "hvc1",
+            "-color_primaries",
+            "bt2020",
+            "-color_trc",
+            "arib-std-b67",
+            "-colorspace",
+            "bt2020nc",
+            "-color_range",
+            "tv",
+        ),
+    ),
+    Recipe(
+        "prores_422.mov",
+        ("codec", "samples", "profile"),
+        _samples("yuv422p10le", "-c:v", "prores_ks", "-profile:v", "2"),
+    ),
     Recipe("ffv1_420_8.mkv", ("samples",), _samples("yuv420p"), lossless=True),
     Recipe("ffv1_422_10.mkv", ("samples",), _samples("yuv422p10le"), lossless=True),
     Recipe("ffv1_444_12.mkv", ("samples",), _samples("yuv444p12le"), lossless=True),
     Recipe("rgb.mkv", ("samples",), lambda path: encode(path, "-pix_fmt", "gbrp10le", *FFV1), lossless=True),
-    Recipe("odd_size.mkv", ("size", "samples"), lambda path: encode(
-        path, *_converted("yuv420p"), *FFV1, size_hw=(95, 127)), size_hw=(95, 127), lossless=True),
+    Recipe(
+        "odd_size.mkv",
+        ("size", "samples"),
+        lambda path: encode(path, *_converted("yuv420p"), *FFV1, size_hw=(95, 127)),
+        size_hw=(95, 127),
+        lossless=True,
+    ),
 )

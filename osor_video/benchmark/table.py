@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from osor_video.benchmark.davis import Tracked
+from osor_video.benchmark.fidelity import Fidelity
 from osor_video.benchmark.fullsize import FullSizeRun
 from osor_video.benchmark.run import Outcome
 from osor_video.benchmark.speed import SpeedRun
@@ -132,6 +133,21 @@ def fullsize_rows(runs: Sequence[FullSizeRun]) -> tuple[tuple[str, ...], Rows]:
             _number(run.frames_per_s / runs[0].frames_per_s, 2),
         ]
         for run in runs
+    ]
+    return header, body
+
+
+def fidelity_rows(found: Sequence[Fidelity]) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows of what came through; the last two are the largest differences where nothing was replaced, in codes."""
+    header = ("source", "property", "in", "out", "equal", "all else", "before encoding", "as decoded")
+    body = [
+        [
+            *(item.source, item.about, item.before, item.after, "yes" if item.equal else "no"),
+            f"differs: {', '.join(item.others)}" if item.others else "equal",
+            f"{item.outside:g}",
+            "" if item.decoded is None else str(item.decoded),
+        ]
+        for item in found
     ]
     return header, body
 

@@ -20,9 +20,7 @@ from osor_video.video.source import open_source
 AS_RGB = ColorSpec("rgb", full_range=True, bit_depth=8, chroma_log2=(0, 0))
 
 
-def decoded_difference(
-    output: Path, source: SourceInfo, replaced: Iterator[npt.NDArray[np.bool_]]
-) -> float:
+def decoded_difference(output: Path, source: SourceInfo, replaced: Iterator[npt.NDArray[np.bool_]]) -> float:
     """Largest difference between ``output`` and ``source`` over all frames outside ``replaced`` [H, W], as coded.
 
     In codes of the source where both have one form of samples, else in 8-bit RGB. Raises VideoError where the output is not
@@ -30,7 +28,9 @@ def decoded_difference(
     """
     written = open_source(output, DecodeConfig(rate=str(source.rate)))
     if written.frames != source.frames:
-        raise VideoError(f"{output} decodes to {written.frames} frames, expected {source.frames}. Write it again.")
+        raise VideoError(
+            f"{output} decodes to {written.frames} frames, expected {source.frames}. Write it again."
+        )
     turned = source.rotation if written.files else 0
     most = 0.0
     with closing(read_planes(source)) as before, closing(read_planes(written)) as after:

@@ -42,9 +42,7 @@ CODECS: dict[str, Codec] = {
     "h265": Codec("H.265", "libx265", "hevc", MOVIES, (HALF, ROWS, FULL), (8, 10, 12), gray=True),
     "av1": Codec("AV1", "libsvtav1", "av1", MOVIES, (HALF,), (8, 10), least_hw=(64, 64)),
     "prores": Codec("ProRes 422", "prores_ks", "prores", (".mov", ".mkv"), (ROWS,), (10,)),
-    "prores-4444": Codec(
-        "ProRes 4444", "prores_ks", "prores", (".mov", ".mkv"), (FULL,), (10,), alpha=True
-    ),
+    "prores-4444": Codec("ProRes 4444", "prores_ks", "prores", (".mov", ".mkv"), (FULL,), (10,), alpha=True),
     "dnxhr": Codec("DNxHR", "dnxhd", "dnxhd", (".mov",), (ROWS, FULL), (8, 10), least_hw=(120, 256)),
     "ffv1": Codec(
         *("FFV1", "ffv1", "ffv1", (".mkv",), (HALF, ROWS, FULL), (8, 10, 12, 16)),
@@ -121,7 +119,9 @@ def written_form(codec: Codec, color: ColorSpec, size_hw: tuple[int, int]) -> Co
 
 
 def _chroma(codec: Codec, color: ColorSpec, size_hw: tuple[int, int]) -> Chroma:
-    finer = [step for step in codec.chroma if step[0] <= color.chroma_log2[0] and step[1] <= color.chroma_log2[1]]
+    finer = [
+        step for step in codec.chroma if step[0] <= color.chroma_log2[0] and step[1] <= color.chroma_log2[1]
+    ]
     whole = [
         step
         for step in finer
@@ -137,12 +137,15 @@ def _matching(suffix: str, source: SourceInfo) -> tuple[str, str]:
     own = next((name for name, codec in CODECS.items() if codec.source_codec == source.codec), None)
     if own == "prores" and (source.color.chroma_log2 == FULL or source.color.alpha):
         own = "prores-4444"
-    usable = [name for name, codec in CODECS.items() if suffix in codec.suffixes and _big_enough(codec, source)]
+    usable = [
+        name for name, codec in CODECS.items() if suffix in codec.suffixes and _big_enough(codec, source)
+    ]
     if own in usable and _holds(CODECS[own], source) and not (own == "h264" and source.hdr):
         return own, ""
     why = "" if own is None else f"{CODECS[own].title} sources go into {' or '.join(CODECS[own].suffixes)}"
     if own in usable:
-        why = "H.265 carries the HDR10 metadata" if source.hdr else ""
+        lacking = f"{CODECS[own].title} does not take {source.color.pix_fmt}"
+        why = "H.264 does not carry HDR10 metadata" if own == "h264" and source.hdr else lacking
     first = ["h265"] if source.hdr else ["h264", "h265"]
     holding = [name for name in (*first, "prores-4444") if name in usable and _holds(CODECS[name], source)]
     return (holding or ["h265"])[0], why and f"{why}: written as {CODECS[(holding or ['h265'])[0]].title}"
@@ -159,7 +162,9 @@ def _big_enough(codec: Codec, source: SourceInfo) -> bool:
 def _check(path: Path, name: str, source: SourceInfo, encode: EncodeConfig) -> None:
     codec, suffix = CODECS[name], path.suffix.lower()
     if suffix not in codec.suffixes:
-        asked = "encode.lossless writes FFV1, which" if encode.lossless else f"{codec.title} was asked for, which"
+        asked = (
+            "encode.lossless writes FFV1, which" if encode.lossless else f"{codec.title} was asked for, which"
+        )
         raise ConfigError(f"{asked} {suffix} does not hold. Name the output {path.stem}{codec.suffixes[0]}.")
     if not _big_enough(codec, source):
         height, width = codec.least_hw

@@ -29,7 +29,9 @@ def encoder_options(target: Target, source: SourceInfo, encode: EncodeConfig) ->
     """Options for the encoder, and the quality in words."""
     name = target.codec.encoder
     if name == "ffv1":
-        options, told = {"level": "3", "slices": str(THREADS), "slicecrc": "1", "g": "1"}, "lossless"
+        # FFmpeg cuts no odd picture into slices.
+        slices = THREADS if not any(length % 2 for length in source.size_hw) else 1
+        options, told = {"level": "3", "slices": str(slices), "slicecrc": "1", "g": "1"}, "lossless"
     elif name in WORST_CRF:
         options, told = _rate_factor(target, source, encode)
     else:

@@ -23,7 +23,11 @@ RGB_TAG, UNTAGGED = 0, 2
 LIMITED_RANGE, FULL_RANGE = 1, 2
 ALPHA_FORMS = frozenset(
     (
-        *(f"yuva{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le", "16le")),
+        *(
+            f"yuva{chroma}p{depth}"
+            for chroma in ("420", "422", "444")
+            for depth in ("", "10le", "12le", "16le")
+        ),
         *("gbrap", "gbrap10le", "gbrap12le", "gbrap16le"),
     )
 ) - {"yuva420p12le"}

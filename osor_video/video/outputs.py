@@ -71,7 +71,11 @@ def output_notes(path: Path, source: SourceInfo, encode: EncodeConfig) -> list[s
     """What of the source does not come through, a phrase each."""
     if path != PIPE and not is_pattern(path):
         return target_notes(path, source, encode)
-    left = [f"{stream.kind} stream {stream.index} ({stream.codec})" for stream in source.streams if not stream.role]
+    left = [
+        f"{stream.kind} stream {stream.index} ({stream.codec})"
+        for stream in source.streams
+        if not stream.role
+    ]
     notes = [f"pictures only: {', '.join(left)} left behind"] if left else []
     notes += field_notes(source, kept=False)
     if path == PIPE:
@@ -130,7 +134,9 @@ def _pipe_named() -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(f"Standard output cannot be written ({error.strerror}). Is the other end reading?") from error
+        raise VideoError(
+            f"Standard output cannot be written ({error.strerror}). Is the other end reading?"
+        ) from error
 
 
 class SequenceWriter:
@@ -152,7 +158,9 @@ class SequenceWriter:
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(mkdtemp(prefix=f".{self.path.name.split('%')[0].split('#')[0]}part-", dir=self.path.parent))
+        self._folder = Path(
+            mkdtemp(prefix=f".{self.path.name.split('%')[0].split('#')[0]}part-", dir=self.path.parent)
+        )
         return self
 
     def write(self, frame: PlanarFrame) -> None:
@@ -167,7 +175,9 @@ class SequenceWriter:
         try:
             write_still(self._folder / name, shown, color, like)
         except OSError as error:
-            raise VideoError(f"{self.path} could not be written ({error.strerror}). Nothing was kept.") from error
+            raise VideoError(
+                f"{self.path} could not be written ({error.strerror}). Nothing was kept."
+            ) from error
         self._written += 1
 
     def __exit__(
@@ -177,7 +187,9 @@ class SequenceWriter:
         try:
             if error is None:
                 if self._written != self._source.frames:
-                    raise VideoError(f"{self.path} got {self._written} of {self._source.frames} frames and is not kept.")
+                    raise VideoError(
+                        f"{self.path} got {self._written} of {self._source.frames} frames and is not kept."
+                    )
                 for file in sorted(self._folder.iterdir()):
                     file.replace(self.path.with_name(file.name))
         finally:
@@ -208,10 +220,14 @@ def still_planes(planes: Planes, color: ColorSpec, form: ColorSpec) -> Planes:
 def _check_sequence(path: Path, source: SourceInfo) -> None:
     check_pattern(path)
     if source.files and path.resolve() == source.path.resolve():
-        raise VideoError(f"{path} is the source itself, which is never overwritten. Choose another output name.")
+        raise VideoError(
+            f"{path} is the source itself, which is never overwritten. Choose another output name."
+        )
     first = numbered(path, frame_numbers(source)[0])
     if first in source.files:
-        raise VideoError(f"{first} is a picture of the source, which is never overwritten. Choose another name.")
+        raise VideoError(
+            f"{first} is a picture of the source, which is never overwritten. Choose another name."
+        )
     if path.suffix.lower() == ".exr" and source.tags.transfer in (PQ, HLG):
         raise VideoError(
             f"{source.path} is PQ or HLG, whose light needs a colour pipeline of its own. Take 16-bit .png or .tif, "

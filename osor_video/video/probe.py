@@ -35,7 +35,11 @@ TAIL_PACKETS = 600
 """A longer group of pictures is not kept in memory; its damage shows when it is read."""
 FIELD_ORDERS = {2: "tt", 3: "bb", 4: "tb", 5: "bt"}
 """FFmpeg's numbers of how fields are coded and shown."""
-DYNAMIC_HDR = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DOVI_RPU_BUFFER": "Dolby Vision"}
+DYNAMIC_HDR = {
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+}
 
 
 @dataclass(frozen=True)
@@ -272,9 +276,7 @@ def _describe(container: Any, stream: Any, first: Any, packets: _Packets, path: 
         display_matrix=() if matrix is None else tuple(memoryview(bytes(matrix)).cast("i")),
         interlaced=bool(first.interlaced_frame),
         streams=tuple(
-            _summary(other, packets, container)
-            for other in container.streams
-            if other.index != stream.index
+            _summary(other, packets, container) for other in container.streams if other.index != stream.index
         ),
         skipped=packets.skipped,
         hdr=hdr_parameters(first),

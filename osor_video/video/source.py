@@ -20,6 +20,8 @@ def open_source(path: str | Path, decode: DecodeConfig) -> SourceInfo:
     path = Path(path)
     if is_pattern(path) and not path.exists():
         if decode.deinterlace:
-            raise VideoError(f"{path} is a sequence of whole pictures, which has no fields. Leave --deinterlace out.")
+            raise VideoError(
+                f"{path} is a sequence of whole pictures, which has no fields. Leave --deinterlace out."
+            )
         return probe_sequence(path, Fraction(decode.rate))
     return replace(probe(path), deinterlaced=decode.deinterlace)

@@ -28,7 +28,9 @@ def read_still(path: Path) -> tuple[Planes, ColorSpec]:
         return _read_exr(path)
     samples: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if samples is None:
-        raise VideoError(f"The picture {path} cannot be read. Expected PNG or TIFF of 8 or 16 bit; make it again.")
+        raise VideoError(
+            f"The picture {path} cannot be read. Expected PNG or TIFF of 8 or 16 bit; make it again."
+        )
     if samples.dtype not in (np.uint8, np.uint16) or (samples.ndim == 3 and samples.shape[2] not in (3, 4)):
         raise VideoError(
             f"The picture {path} is {samples.dtype} {samples.shape}, expected 8 or 16 bit, gray, RGB or RGBA. "

@@ -60,10 +60,12 @@ def codecs_held(container_format: str) -> frozenset[str]:
 def _muxer_takes(path: Path, index: int, container_format: str) -> bool:
     """Whether the muxer begins a file with this stream of ``path``: what it says of telemetry is in no list."""
     try:
-        with av.open(str(path), metadata_errors="replace") as source:
-            with av.open(os.devnull, "w", format=container_format) as output:
-                output.add_stream_from_template(source.streams[index])
-                output.start_encoding()
+        with (
+            av.open(str(path), metadata_errors="replace") as source,
+            av.open(os.devnull, "w", format=container_format) as output,
+        ):
+            output.add_stream_from_template(source.streams[index])
+            output.start_encoding()
     except (av.error.FFmpegError, ValueError, IndexError, OSError):
         return False
     return True

@@ -55,10 +55,16 @@ def target_notes(path: Path, source: SourceInfo, encode: EncodeConfig) -> list[s
 def field_notes(source: SourceInfo, kept: bool) -> list[str]:
     """What is to be known of an interlaced source."""
     if source.deinterlaced:
-        return ["deinterlaced: every pixel is made anew from the fields; what is not replaced equals these pictures"]
+        return [
+            "deinterlaced: every pixel is made anew from the fields; what is not replaced equals these pictures"
+        ]
     if not source.interlaced:
         return []
-    written = "stays interlaced" if kept else "interlaced frames are written as progressive ones, their fields woven"
+    written = (
+        "stays interlaced"
+        if kept
+        else "interlaced frames are written as progressive ones, their fields woven"
+    )
     return [f"{written}; moving edges are combed and fills show it: --deinterlace makes whole pictures"]
 
 

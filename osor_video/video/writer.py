@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from math import lcm
 from pathlib import Path
 from types import TracebackType

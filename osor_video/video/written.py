@@ -18,7 +18,9 @@ def encoder_frame(planes: Planes, source: SourceInfo, target: Target) -> Any:
     """A PyAV frame of ``target``'s form with its tags; nothing is converted where that is the source's own."""
     color = source.color
     if color.linear:
-        planes = tuple((from_linear(plane.astype(np.float32)) * 65535 + 0.5).astype(np.uint16) for plane in planes[:3])
+        planes = tuple(
+            (from_linear(plane.astype(np.float32)) * 65535 + 0.5).astype(np.uint16) for plane in planes[:3]
+        )
         color = DEEP_RGB
     frame = planes_frame(planes, color)
     if color != target.color:
