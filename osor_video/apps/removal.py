@@ -101,16 +101,16 @@ def _removed(job: Job) -> RunReport:
         matte = stack.enter_context(MatteWriter(extras.matte, info)) if extras.matte else None
 
         def finished(restored: Restored) -> None:
-            if alphas:
+            if alphas is not None:
                 alpha = alpha_of(restored.fill, info.size_hw)
                 alphas(restored.frame.index, to_shown(alpha, info.rotation))
-            if matte:
+            if matte is not None:
                 matte.write(restored.frame, restored.fill)
 
         progress = stack.enter_context(shown_progress(job.quiet))
         report = remover.remove(
             *(job.source, job.marks, job.output, progress, masks, job.regions, effects),
-            finished if alphas or matte else None,
+            finished if alphas is not None or matte is not None else None,
         )
     for files in (masks, effects, alphas):
         if files:

@@ -81,6 +81,12 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str
     return [name for name in before if before[name] != after.get(name)]
 
 
+def frame_count(path: Path) -> int:
+    """Frames of the first video stream that decode."""
+    told = _run("ffprobe", "-select_streams", "v:0", "-count_frames", "-show_streams", "-of", "json", path)
+    return int(json.loads(told)["streams"][0]["nb_read_frames"])
+
+
 def pixels(path: Path) -> list[npt.NDArray[Any]]:
     """Every frame's samples of the first video stream as ``ffmpeg`` decodes them, all planes in a row, as coded."""
     video = next(s for s in _probed(path)["streams"] if s["codec_type"] == "video" and not _is_cover(s))

@@ -11,7 +11,7 @@ from shutil import which
 import cv2
 import numpy as np
 
-from osor_video.benchmark.judge import DEFAULT_RATE, pixels
+from osor_video.benchmark.judge import DEFAULT_RATE, frame_count
 from osor_video.errors import ConfigError
 from osor_video.tensors import Mask, Picture, to_uint8
 from osor_video.video.orient import to_shown
@@ -57,7 +57,7 @@ class Recipe:
         self.make(clip)
         masks = folder / f"{clip.stem}_masks"
         masks.mkdir()
-        for index in range(len(pixels(clip))):
+        for index in range(frame_count(clip)):
             shown = to_shown(object_mask(index, self.size_hw).astype(np.uint8) * 255, self.rotation)
             cv2.imwrite(str(masks / f"{index:05d}.png"), shown)
         return clip, masks
@@ -188,7 +188,19 @@ def _telemetry(path: Path) -> None:
         "copy",
         inputs=("-f", "data", "-i", data),
     )
-    ffmpeg("-i", timed, "-map", "0", "-c", "copy", "-tag:d", "gpmd", path)
+    ffmpeg(
+        "-i",
+        timed,
+        "-map",
+        "0",
+        "-c",
+        "copy",
+        "-tag:d",
+        "gpmd",
+        "-bsf:d",
+        "setts=pts=0:dts=0:duration=9000",
+        path,
+    )
     timed.unlink()
 
 
@@ -228,7 +240,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("uneven_times.mp4", ("times",), _uneven),
     Recipe("late_start.mp4", ("start", "sound start"), _late),
     Recipe("edit_list.mp4", ("frames", "times"), _edit_list),
-    Recipe("rotated_90.mp4", ("rotation",), _rotated, rotation=270),
+    Recipe("rotated_90.mp4", ("rotation",), _rotated, rotation=90),
     Recipe(
         "wide_pixels.mp4",
         ("pixel aspect",),
