@@ -332,6 +332,12 @@ RECIPES: tuple[Recipe, ...] = (
         ("codec", "samples", "profile"),
         _samples("yuv422p10le", "-c:v", "prores_ks", "-profile:v", "2"),
     ),
+    Recipe(
+        "prores_4444.mov",
+        ("codec", "samples"),
+        _samples("yuva444p10le", "-c:v", "prores_ks", "-profile:v", "4"),
+    ),
+    Recipe("av1_10.mp4", ("codec", "samples"), _samples("yuv420p10le", "-c:v", "libsvtav1", "-crf", "20")),
     Recipe("ffv1_420_8.mkv", ("samples",), _samples("yuv420p"), lossless=True),
     Recipe("ffv1_422_10.mkv", ("samples",), _samples("yuv422p10le"), lossless=True),
     Recipe("ffv1_444_12.mkv", ("samples",), _samples("yuv444p12le"), lossless=True),

@@ -15,6 +15,7 @@ from osor_video.benchmark.speed import SpeedRun
 from osor_video.report import RunReport
 
 Rows = list[list[str]]
+OVERHEAD = ("decode", "composite", "encode")
 HEADER = (
     *(
         "clip",
@@ -87,13 +88,18 @@ def rows(outcomes: Sequence[Outcome]) -> Rows:
 
 
 def stage_rows(reports: Sequence[tuple[str, RunReport]]) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows of each run's work by stage, as shares of all: stages run side by side, so they are no shares of the wall."""
+    """Header and rows of each run's work by stage, as shares of all: stages run side by side, so they are no shares of the wall.
+
+    ``overhead`` is what is neither flow nor masks nor removal: reading, converting, compositing, writing.
+    """
     stages = list(dict.fromkeys(stage for _, report in reports for stage in report.seconds))
     body = []
     for name, report in reports:
         total = sum(report.seconds.values())
-        body.append([name, *(f"{report.seconds.get(stage, 0.0) / total:.0%}" for stage in stages)])
-    return ("share of work", *stages), body
+        shares = [report.seconds.get(stage, 0.0) / total for stage in stages]
+        around = sum(report.seconds.get(stage, 0.0) for stage in OVERHEAD) / total
+        body.append([name, *(f"{share:.0%}" for share in (*shares, around))])
+    return ("share of work", *stages, "overhead"), body
 
 
 def speed_rows(runs: Sequence[SpeedRun]) -> tuple[tuple[str, ...], Rows]:

@@ -81,7 +81,7 @@ def choose_target(path: Path, source: SourceInfo, encode: EncodeConfig) -> Targe
         ConfigError: if the codec asked for does not go into this container, or cannot hold a picture of this size.
     """
     suffix = path.suffix.lower()
-    name = "ffv1" if encode.lossless else encode.codec
+    name: str = "ffv1" if encode.lossless else encode.codec
     if name == "auto":
         name, why = _matching(suffix, source)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from osor_video.config import EncodeConfig
 from osor_video.video.codecs import Target
 from osor_video.video.hdr import svt_hdr
@@ -66,6 +68,8 @@ def _fixed(name: str, source: SourceInfo) -> dict[str, str]:
         fixed = f"log-level=none:pools={THREADS}:frame-threads=2"
         return {"x265-params": f"{fixed}:{source.hdr}" if source.hdr else fixed}
     if name == "libsvtav1":
+        # Its library tells its settings on stderr, and can be silenced in no other way.
+        os.environ.setdefault("SVT_LOG", "1")
         return {"svtav1-params": ":".join([f"lp={THREADS}", *([svt_hdr(source.hdr)] if source.hdr else [])])}
     return {}
 

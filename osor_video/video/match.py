@@ -87,4 +87,4 @@ def _trial(frames: list[Planes], source: SourceInfo, target: Target, options: di
         frame = encoder_frame(planes, source, target)
         frame.pts, frame.time_base = index, 1 / source.rate
         spent += sum(packet.size for packet in context.encode(frame))
-    return spent + sum(packet.size for packet in context.encode(None))
+    return int(spent + sum(packet.size for packet in context.encode(None)))

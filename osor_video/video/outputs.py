@@ -170,7 +170,7 @@ class SequenceWriter:
         planes = frame.planes if color == source.color else still_planes(frame.planes, source.color, color)
         same_kind = source.files and source.color.linear and color.linear
         like = source.files[frame.index] if same_kind else None
-        shown = tuple(to_shown(plane, source.rotation) for plane in planes)
+        shown: Planes = tuple(to_shown(plane, source.rotation) for plane in planes)  # type: ignore[type-var,misc]
         name = numbered(self.path, self._numbers[frame.index]).name
         try:
             write_still(self._folder / name, shown, color, like)

@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 from osor_video.config import EncodeConfig
 from osor_video.errors import ConfigError, VideoError
 from osor_video.video.codecs import choose_target
-from osor_video.video.encoders import SPEED_PRESETS, keeps_fields
+from osor_video.video.encoders import SPEED_PRESETS, WORST_CRF, keeps_fields
 from osor_video.video.probe import SourceInfo
 from osor_video.video.streams import CONTAINERS, lost_streams
 
@@ -23,7 +23,10 @@ def check_target(path: str | Path, source: SourceInfo, encode: EncodeConfig) -> 
     """
     path = Path(path)
     _check_suffix(path)
-    choose_target(path, source, encode)
+    target = choose_target(path, source, encode)
+    worst = WORST_CRF.get(target.codec.encoder)
+    if worst is not None and (encode.crf or 0) > worst:
+        raise ConfigError(f"encode.crf is {encode.crf}, expected 0 to {worst} for {target.codec.title}.")
     if encode.encoder_preset not in SPEED_PRESETS:
         raise ConfigError(
             f"encode.encoder_preset is {encode.encoder_preset!r}, expected one of: {', '.join(SPEED_PRESETS)}"

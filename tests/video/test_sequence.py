@@ -63,6 +63,7 @@ def test_pictures_keep_every_sample_and_their_numbers(
         before = cv2.imread(str(tmp_path / f"frame.{number:04d}{suffix}"), cv2.IMREAD_UNCHANGED)
         after = cv2.imread(str(tmp_path / "out" / f"done.{number:04d}{suffix}"), cv2.IMREAD_UNCHANGED)
         assert before is not None
+        assert after is not None
         assert np.array_equal(before, after)
     assert len(list((tmp_path / "out").iterdir())) == 4
 

@@ -113,6 +113,13 @@ def test_what_is_left_out_is_noted(tmp_path: Path, source: SourceInfo) -> None:
     assert target_notes(tmp_path / "out.mp4", source, DEFAULT) == []
 
 
+def test_a_rate_factor_beyond_the_encoders_scale(tmp_path: Path, source: SourceInfo) -> None:
+    with pytest.raises(ConfigError, match=r"encode\.crf is 60, expected 0 to 51 for H\.264"):
+        check_target(tmp_path / "out.mp4", source, EncodeConfig(crf=60))
+    large = replace(source, size_hw=(64, 96))
+    check_target(tmp_path / "out.mp4", large, EncodeConfig(crf=60, codec="av1"))
+
+
 def test_streams_may_be_left_behind_on_request(tmp_path: Path, source: SourceInfo) -> None:
     laden = replace(source, streams=(StreamSummary(1, "subtitle", "subrip"),))
     with pytest.raises(VideoError, match=r"or leave it behind with --drop-streams\.$"):
