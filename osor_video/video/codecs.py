@@ -140,7 +140,9 @@ def _matching(suffix: str, source: SourceInfo) -> tuple[str, str]:
     usable = [
         name for name, codec in CODECS.items() if suffix in codec.suffixes and _big_enough(codec, source)
     ]
-    if own in usable and _holds(CODECS[own], source) and not (own == "h264" and source.hdr):
+    # ProRes 4444 decodes to 12 bit, and FFmpeg's encoder takes 10: still nearer to it than any other codec.
+    kept = own == "prores-4444" or (own in usable and _holds(CODECS[own], source))
+    if own in usable and kept and not (own == "h264" and source.hdr):
         return own, ""
     why = "" if own is None else f"{CODECS[own].title} sources go into {' or '.join(CODECS[own].suffixes)}"
     if own in usable:

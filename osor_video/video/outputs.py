@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from osor_video.config import EncodeConfig
-from osor_video.errors import VideoError
+from osor_video.errors import ConfigError, VideoError
 from osor_video.video.codecs import Y4M, target_of
 from osor_video.video.orient import to_shown
 from osor_video.video.planes import ColorSpec, PlanarFrame, Planes, planes_to_signal, to_linear
@@ -61,6 +61,10 @@ def open_writer(path: Path, source: SourceInfo, encode: EncodeConfig) -> Writer:
 
 def check_output(path: Path, source: SourceInfo, encode: EncodeConfig) -> None:
     """Refuse what could not be written; raises as ``check_target`` does."""
+    if path == PIPE and encode.check:
+        raise ConfigError(
+            "What went into a pipe cannot be decoded again. Leave the check out, or write a file."
+        )
     if is_pattern(path):
         _check_sequence(path, source)
     elif path != PIPE:
@@ -170,7 +174,7 @@ class SequenceWriter:
         planes = frame.planes if color == source.color else still_planes(frame.planes, source.color, color)
         same_kind = source.files and source.color.linear and color.linear
         like = source.files[frame.index] if same_kind else None
-        shown: Planes = tuple(to_shown(plane, source.rotation) for plane in planes)  # type: ignore[type-var,misc]
+        shown: Planes = tuple(to_shown(plane, source.rotation) for plane in planes)  # type: ignore[misc]
         name = numbered(self.path, self._numbers[frame.index]).name
         try:
             write_still(self._folder / name, shown, color, like)

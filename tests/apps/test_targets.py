@@ -51,7 +51,7 @@ def test_the_matte_over_the_original_is_the_result(common: tuple[str | Path, ...
         (green, blue, red, alpha), color = read_still(tmp_path / f"m.{index:03d}.png")
         assert (color.bit_depth, color.alpha) == (16, True)
         share = (alpha.astype(np.float64) / 65535)[..., None]
-        laid = np.dstack([red, green, blue]) / 257 * share + originals[index] * (1 - share)
+        laid = np.dstack([red, green, blue]).astype(np.float64) / 257 * share + originals[index] * (1 - share)
         # Both sides were rounded to 8 bit; of colour the result has a quarter of the samples, of luma all.
         inside = cv2.erode(square_mask(index).astype(np.uint8), np.ones((5, 5))).astype(bool)
         assert np.abs((laid - results[index]) @ LUMA)[inside].mean() < 0.8
@@ -74,7 +74,7 @@ def test_a_matte_for_editors_and_one_in_light(common: tuple[str | Path, ...], tm
         light = {name: file.channels()[name].pixels.astype(np.float32) for name in "RGBA"}
     assert np.abs(light["A"] - first[3] / movie.color.top).max() < 0.01
     inside = square_mask(0)
-    shown = planes_to_rgb(first, movie.color) / np.float32(255)
+    shown = (planes_to_rgb(first, movie.color) / 255).astype(np.float32)
     # Alpha is 1 there: premultiplied and straight are the same.
     assert np.abs(to_linear(shown)[inside] - np.dstack([light[n] for n in "RGB"])[inside]).mean() < 0.01
     assert not light["R"][light["A"] == 0].any()
@@ -111,8 +111,9 @@ def test_the_summary_tells_both_differences(common: tuple[str | Path, ...], tmp_
 def test_pictures_in_and_out(material: Material, tmp_path: Path) -> None:
     for index, picture in enumerate(rgb(material.clip)):
         cv2.imwrite(str(tmp_path / f"in.{index + 1001}.png"), picture[..., ::-1].astype(np.uint16) * 257)
+        cv2.imwrite(str(tmp_path / f"given.{index}.png"), square_mask(index).astype(np.uint8) * 255)
     done = remove(
-        tmp_path / "in.%04d.png", "--mask", material.first, "--model", material.model,
+        tmp_path / "in.%04d.png", "--mask", tmp_path / "given.%d.png", "--model", material.model,
         "-o", tmp_path / "out.%04d.png", "--masks-out", tmp_path / "mask.%04d.png", "--lossless-check",
         "--rate", "24000/1001",
     )  # fmt: skip

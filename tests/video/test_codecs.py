@@ -60,6 +60,7 @@ def written(source: SourceInfo, path: Path, encode: EncodeConfig) -> tuple[Sourc
         ("h264", DEEPER, ".mp4", "h265", "H.264 does not take yuv422p12le: written as H.265"),
         ("prores", replace(DEEP, chroma_log2=(0, 1)), ".mov", "prores", ""),
         ("prores", replace(DEEP, chroma_log2=(0, 0), alpha=True), ".mov", "prores-4444", ""),
+        ("prores", replace(DEEPER, chroma_log2=(0, 0), alpha=True), ".mov", "prores-4444", "as yuva444p10le"),
         (
             "prores",
             replace(DEEP, chroma_log2=(0, 1)),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from osor_video.config import DecodeConfig, EncodeConfig
-from osor_video.errors import VideoError
+from osor_video.errors import ConfigError, VideoError
 from osor_video.video.check import decoded_difference
 from osor_video.video.outputs import PipeWriter, SequenceWriter, check_output, open_writer, output_notes
 from osor_video.video.planes import ColorSpec, planes_to_signal
@@ -229,6 +229,8 @@ def test_what_a_pipe_does_not_carry_is_told(tmp_path: Path) -> None:
         "pictures only: audio stream 1 (aac) left behind",
         "y4m has one rate: uneven times are not told",
     ]
+    with pytest.raises(ConfigError, match="went into a pipe cannot be decoded again"):
+        check_output(Path("-"), laden, EncodeConfig(check=True))
 
 
 def test_the_difference_after_decoding_is_seen(tmp_path: Path) -> None:
