@@ -27,6 +27,10 @@ class DecodeConfig(_Stage):
 
     decoder: Literal["auto", "decord", "pyav"] = "auto"
     """Who decodes the frames that are analysed; auto takes decord where the material is plain, else PyAV."""
+    deinterlace: bool = False
+    """Make whole pictures of an interlaced source's fields (FFmpeg's bwdif), one a frame."""
+    rate: str = Field(default="24", pattern=r"^\d+(\.\d+|/[1-9]\d*)?$")
+    """Frames a second of an image sequence, which states none: 24, 23.976 or 24000/1001."""
 
 
 class FlowConfig(_Stage):
@@ -153,17 +157,27 @@ class CompositeConfig(_Stage):
     """Plate confidence from which its real pixels are preferred to generated ones."""
     grain: float = Field(default=1, ge=0, le=2)
     """Share of the surroundings' measured grain that the fill gets where it lacks it; 0 leaves it clean."""
+    dither: float = Field(default=1, ge=0, le=4)
+    """Noise in the fill of sources deeper than 8 bit, in steps of 8 bit, which is what is seen of them; 0 leaves bands."""
 
 
 class EncodeConfig(_Stage):
     """Writing the result."""
 
-    crf: int = Field(default=16, ge=0, le=51)
-    """x264/x265 constant rate factor; lower is better and larger."""
+    codec: Literal["auto", "h264", "h265", "av1", "prores", "prores-4444", "dnxhr", "ffv1"] = "auto"
+    """auto: the source's own where the container and the encoder hold it, else H.264 or H.265."""
+    quality: int | None = Field(default=None, ge=0, le=100)
+    """0 to 100 on every codec's own scale; not given: as good as the source (video/match.py)."""
+    crf: int | None = Field(default=None, ge=0, le=63)
+    """Constant rate factor of x264, x265 and SVT-AV1; lower is better and larger; goes before quality."""
     encoder_preset: str = "medium"
-    """x264/x265 speed preset."""
+    """Speed, by x264's names."""
     lossless: bool = False
-    """FFV1 (needs .mkv) instead of H.264: the file decodes to exactly the composited pixels."""
+    """FFV1 (needs .mkv): the file decodes to exactly the composited pixels; the same as codec ffv1."""
+    check: bool = False
+    """Decode what was written and measure how far it differs from the source where nothing was replaced."""
+    drop_streams: bool = False
+    """Leave behind the streams that the output's container cannot hold, instead of refusing."""
 
 
 class Config(_Stage):

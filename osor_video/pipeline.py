@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Self
@@ -20,14 +20,22 @@ import numpy as np
 
 from osor_video.analysis import FrameNotes, analyse, shots_of, track_back, ways_back, with_hole_boxes
 from osor_video.background.given import GivenPlate, open_plate
-from osor_video.composite.fill import Fill
+from osor_video.composite.fill import alpha_of, effect_of
 from osor_video.config import Config, MaskConfig
 from osor_video.errors import VideoError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.flow.weights import build_flow
 from osor_video.masks.build import build_tracker, check_sam2, object_of
 from osor_video.masks.features import RecognitionFeatures, build_features
-from osor_video.masks.held import BackFrame, FrameMasks, GivenFrames, KeyedFrames, Marked
+from osor_video.masks.held import (
+    BackFrame,
+    FrameMasks,
+    GivenFrames,
+    KeyedFrames,
+    Marked,
+    pack_mask,
+    unpack_mask,
+)
 from osor_video.masks.marks import Keyframes, Marks
 from osor_video.masks.region import NO_REGIONS, Regions
 from osor_video.masks.seed import Seed
@@ -37,12 +45,13 @@ from osor_video.removal.remover import OneStepRemover
 from osor_video.report import Progress, RunReport, Stopwatch, peak_memory_mb, silent
 from osor_video.restore import Restored, Restorer
 from osor_video.tensors import FloatMap, Mask, Picture
+from osor_video.video.check import decoded_difference
 from osor_video.video.orient import shown_size, to_coded, to_shown
+from osor_video.video.outputs import Writer, check_output, open_writer
 from osor_video.video.planes import planes_to_rgb
-from osor_video.video.probe import SourceInfo, probe
+from osor_video.video.probe import SourceInfo
 from osor_video.video.reader import open_reader, read_planes, read_span
-from osor_video.video.target import check_target
-from osor_video.video.writer import VideoWriter
+from osor_video.video.source import open_source
 
 SEEN = 0.995
 """Share of a hole that has to be borrowed for the rest, specks, not to be spoken of."""
@@ -61,14 +70,21 @@ class Analysed:
 class _Tally:
     """What the frames of one run add up to."""
 
-    def __init__(self, source: SourceInfo) -> None:
+    def __init__(self, source: SourceInfo, covered: bool = False) -> None:
         self._size_hw = source.size_hw
+        self._covered = covered
         self._frames = 0
         self.borrowed: dict[int, float] = {}
         self.replaced = 0.0
+        self.outside = 0.0
+        self._coverage: list[bytes] = []
 
-    def add(self, fill: Fill | None) -> None:
-        """The next frame's fill."""
+    def add(self, restored: Restored) -> None:
+        """The next frame."""
+        fill = restored.fill
+        self.outside = max(self.outside, restored.outside)
+        if self._covered:
+            self._coverage.append(pack_mask(alpha_of(fill, self._size_hw) > 0))
         if fill is not None:
             self.borrowed[self._frames] = fill.borrowed
             self.replaced += float(fill.alpha.sum())
@@ -78,13 +94,9 @@ class _Tally:
         """Share of the hole that nothing borrowed fills, of the frames where it is more than specks."""
         return {frame: round(1 - share, 4) for frame, share in self.borrowed.items() if share < SEEN}
 
-    def effect(self, fill: Fill | None) -> FloatMap:
-        """A fill's effect on the whole frame, [H, W]."""
-        whole = np.zeros(self._size_hw, np.float32)
-        if fill is not None:
-            top, left, bottom, right = fill.box
-            whole[top:bottom, left:right] = fill.effect
-        return whole
+    def replaced_in(self) -> Iterator[Mask]:
+        """Where anything was replaced in each frame, [H, W]; kept where ``covered`` was asked for."""
+        return (unpack_mask(packed, self._size_hw) for packed in self._coverage)
 
 
 class VideoRemover:
@@ -115,31 +127,39 @@ class VideoRemover:
         on_mask: Callable[[int, Mask], None] | None = None,
         regions: Regions = NO_REGIONS,
         on_effect: Callable[[int, FloatMap], None] | None = None,
+        on_restored: Callable[[Restored], None] | None = None,
     ) -> RunReport:
         """Write ``output``: the clip at ``path`` without what ``marks`` mark (a lone seed: in its first frame).
 
         ``on_mask`` is given every frame's index and mask [H, W] as shown, before any frame is finished; ``on_effect`` its index and
         the alpha [H, W] of what was found beyond the hole, shadow and reflection, when it is. ``regions`` are the user's own.
+        ``on_restored`` is given every finished frame with its fill.
         Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then.
         """
         begin, clock = time.perf_counter(), Stopwatch()
-        source = probe(path)
-        check_target(output, source, self.config.encode)
-        tally = _Tally(source)
+        source = open_source(path, self.config.decode)
+        check_output(output, source, self.config.encode)
+        tally = _Tally(source, self.config.encode.check)
         with shared_cores() as pool:
             clip = self._analyse(source, marks, pool, clock, progress, on_mask, regions)
-            with VideoWriter(output, source, self.config.encode) as writer:
+            with open_writer(output, source, self.config.encode) as writer:
                 for done, restored in enumerate(self._restore(clip, pool, clock), start=1):
                     with clock.stage("encode"):
                         writer.write(restored.frame)
-                    tally.add(restored.fill)
+                    tally.add(restored)
                     if on_effect is not None:
-                        on_effect(done - 1, to_shown(tally.effect(restored.fill), source.rotation))
+                        effect = effect_of(restored.fill, source.size_hw)
+                        on_effect(done - 1, to_shown(effect, source.rotation))
+                    if on_restored is not None:
+                        on_restored(restored)
                     progress("remove", done, source.frames)
-        return self._report(clip, tally, writer, clock, time.perf_counter() - begin)
+        report = self._report(clip, tally, writer, clock, time.perf_counter() - begin)
+        if not self.config.encode.check:
+            return report
+        return replace(report, decoded_max_difference=decoded_difference(output, source, tally.replaced_in()))
 
     def _report(
-        self, clip: Analysed, tally: _Tally, writer: VideoWriter, clock: Stopwatch, wall_s: float
+        self, clip: Analysed, tally: _Tally, writer: Writer, clock: Stopwatch, wall_s: float
     ) -> RunReport:
         source = clip.source
         return RunReport(
@@ -160,7 +180,9 @@ class VideoRemover:
             mask_drift=_signs(clip.notes),
             cuts=[i for i in range(1, source.frames) if clip.notes[i].shot != clip.notes[i - 1].shot],
             untouched=_untouched(clip.notes),
-            notes=[*([source.note] if source.note else []), *writer.notes],
+            notes=list(writer.notes),
+            outside_max_difference=tally.outside,
+            encoded=writer.encoded,
             peak_memory_mb=peak_memory_mb(),
         )
 
@@ -168,7 +190,7 @@ class VideoRemover:
         self, path: Path, marks: Marks | Seed, progress: Progress = silent
     ) -> Iterator[tuple[Mask, float]]:
         """The object's mask [H, W] in each frame as shown, with its score: the first pass alone."""
-        source = probe(path)
+        source = open_source(path, self.config.decode)
         with shared_cores() as pool:
             for mask, notes in self._passes(source, marks, pool, Stopwatch(), progress)[1]:
                 yield to_shown(mask, source.rotation), notes.score
@@ -185,7 +207,7 @@ class VideoRemover:
 
         Only the few frames before it are finished, enough for the carried latent.
         """
-        source = probe(path)
+        source = open_source(path, self.config.decode)
         if not 0 <= frame < source.frames:
             raise VideoError(f"Frame {frame} is not in {path}: it has frames 0 to {source.frames - 1}.")
         with shared_cores() as pool:

@@ -102,6 +102,12 @@ class RunReport:
     mask_drift: dict[str, list[float]] = field(default_factory=dict)
     """The signs of drift over the frames, in [0, 1], 1 = nothing to doubt (masks/drift.py)."""
     notes: list[str] = field(default_factory=list)
+    outside_max_difference: float = 0.0
+    """Largest difference from the source, in codes, measured before encoding where nothing was replaced; 0 where all is well."""
+    encoded: str = ""
+    """Codec and quality of what was written."""
+    decoded_max_difference: float | None = None
+    """The same after decoding what was written; None where that was not asked for."""
     peak_memory_mb: float | None = None
 
     @property

@@ -18,21 +18,32 @@ from osor_video.background.effects import find_effects, join_effects, searched_m
 from osor_video.background.given import GivenPlate, lay_plate, prefer
 from osor_video.background.recover import Plate, recover
 from osor_video.background.register import ShotFrame
-from osor_video.composite.fill import Fill, FrameGrain, make_fill
+from osor_video.composite.fill import Fill, FrameGrain, dithered, make_fill
 from osor_video.config import Config
 from osor_video.removal.crop import Crop, plan_crops
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
 from osor_video.tensors import FloatMap, Mask, Picture
-from osor_video.video.planes import ColorSpec, PlanarFrame, blend_planes, planes_to_rgb, whole_samples
+from osor_video.video.planes import (
+    ColorSpec,
+    PlanarFrame,
+    blend_planes,
+    outside_difference,
+    planes_to_rgb,
+    whole_samples,
+)
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A finished frame; ``fill`` is None where there was nothing to remove."""
+    """A finished frame; ``fill`` is None where there was nothing to remove.
+
+    ``outside``: the largest difference, in codes, from the source where nothing was replaced, as measured.
+    """
 
     frame: PlanarFrame
     fill: Fill | None
+    outside: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -231,8 +242,12 @@ class Restorer:
                 item.kept,
                 self._grain(item),
             )
-            planes = blend_planes(item.planes.planes, fill.rgb, fill.alpha, self._color, fill.box)
-        return Restored(replace(item.planes, planes=planes), fill)
+            if self._color.bit_depth > 8:
+                fill = dithered(fill, self._config.composite.dither, (self._config.seed, item.planes.index))
+            before = item.planes.planes
+            planes = blend_planes(before, fill.rgb, fill.alpha, self._color, fill.box)
+            outside = outside_difference(before, planes, fill.alpha, self._color, fill.box)
+        return Restored(replace(item.planes, planes=planes), fill, outside)
 
     def _effect(self, item: _Loaded, plate: Plate | None, removal: Removal | None) -> FloatMap:
         """Alpha [H, W] of what the object casts, by the plate's witness and by the model's."""

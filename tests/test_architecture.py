@@ -37,6 +37,7 @@ LONGEST = 60
 DOORS = {
     "av": ("video/",),
     "decord": ("video/",),
+    "OpenEXR": ("video/stills.py",),
     "diffusers": (
         *(
             "removal/model.py",

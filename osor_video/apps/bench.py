@@ -9,7 +9,9 @@ from osor_video.apps.progress import shown_progress
 from osor_video.apps.tables import show_tables
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.davis import correct, open_sequences, track
+from osor_video.benchmark.fidelity import measure_fidelity, quick_config
 from osor_video.benchmark.fullsize import UNETS, FullSizeJob, measure_fullsize
+from osor_video.benchmark.judge import judge_absent
 from osor_video.benchmark.run import Extent, measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
 from osor_video.benchmark.table import (
@@ -17,6 +19,7 @@ from osor_video.benchmark.table import (
     HEADER,
     correction_rows,
     detail_rows,
+    fidelity_rows,
     fullsize_rows,
     mask_rows,
     rows,
@@ -27,6 +30,7 @@ from osor_video.config import Config, RemovalConfig
 from osor_video.errors import ConfigError
 from osor_video.flow.weights import build_flow
 from osor_video.masks.features import build_features
+from osor_video.pipeline import VideoRemover
 from osor_video.removal.model import quiet_libraries
 
 CASES = Path("configs/benchmark")
@@ -60,6 +64,18 @@ def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> N
     """Print, and where asked for write, speed and memory against length."""
     runs = [measure_speed(case.clip, case.first, config, frames) for frames in LENGTHS]
     show_tables([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
+
+
+def measure_sources(markdown_file: Path | None) -> None:
+    """Print, and where asked for write, what comes through of each generated source, as FFmpeg's programs see it."""
+    absent = judge_absent()
+    if absent:
+        raise ConfigError(f"--sources is judged by FFmpeg's own programs: {absent}.")
+    quiet_libraries()
+    remover = VideoRemover.from_config(quick_config())
+    with shown_progress(quiet=False) as progress:
+        found = measure_fidelity(remover, progress=progress)
+    show_tables([("Sources", *fidelity_rows(found))], markdown_file)
 
 
 def measure_masks(

@@ -19,7 +19,6 @@ from osor_video.apps.inputs import (
     check_source,
     frame_numbers,
     load_config,
-    painted_regions,
 )
 
 app = typer.Typer(
@@ -30,7 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Source = Annotated[Path, typer.Argument(metavar="IN", help="The clip.")]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IN", help="The clip, a sequence such as frame.%04d.png, or - for standard input."
+    ),
+]
 MaskFile = Annotated[
     list[str] | None,
     typer.Option(
@@ -119,15 +123,55 @@ GivenPlate = Annotated[
     ),
 ]
 NoiseSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the noise; same seed, same bytes.")]
-MasksOut = Annotated[Path | None, typer.Option("--masks-out", help="Folder for the masks as PNG.")]
+MasksOut = Annotated[
+    Path | None,
+    typer.Option("--masks-out", help="Folder for the masks as PNG, or mask.%04d.png, .tif, .exr."),
+]
 EffectsOut = Annotated[
     Path | None,
     typer.Option("--effects-out", help="Folder for the shadows and reflections that were found, as PNG."),
 ]
 Report = Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")]
 Preview = Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")]
-Crf = Annotated[int | None, typer.Option("--crf", help="Encoding quality; lower is better.")]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        "--codec",
+        help="h264, h265, av1, prores, prores-4444, dnxhr or ffv1; without it the source's own where it can be.",
+    ),
+]
+Quality = Annotated[int | None, typer.Option("--quality", help="0 to 100; without it as good as the source.")]
+Crf = Annotated[int | None, typer.Option("--crf", help="Or the encoder's rate factor; lower is better.")]
 Lossless = Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")]
+LosslessCheck = Annotated[
+    bool,
+    typer.Option(
+        "--lossless-check", help="Decode what was written and hold it against the source outside the edit."
+    ),
+]
+DropStreams = Annotated[
+    bool, typer.Option("--drop-streams", help="Leave behind what the output's container cannot hold.")
+]
+Matte = Annotated[
+    Path | None,
+    typer.Option(
+        "--matte",
+        help="Fill and alpha to lay over the original: .mov (ProRes 4444), or matte.%04d.png, .tif, .exr.",
+    ),
+]
+AlphaOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--alpha-out", help="Alpha of what was replaced: a folder for PNG, or alpha.%04d.png, .tif, .exr."
+    ),
+]
+Deinterlace = Annotated[
+    bool, typer.Option("--deinterlace", help="Make whole pictures of an interlaced source (bwdif).")
+]
+Rate = Annotated[
+    str | None,
+    typer.Option("--rate", metavar="N", help="Frames a second of an image sequence: 24, 24000/1001."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
 Peers = Annotated[
     bool, typer.Option("--peers", help="Beside Telea: OSOR per frame, PatchMatch, median, flow copy.")
@@ -184,7 +228,12 @@ def _options(
 def remove(
     source: Source,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The clip to write (a PNG with --preview).")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The clip to write, a sequence, or - for y4m (a PNG with --preview)."
+        ),
+    ],
     mask: MaskFile = None,
     box: Box = None,
     polygon: Polygon = None,
@@ -212,31 +261,26 @@ def remove(
     report: Report = None,
     contact_sheet: ContactSheet = None,
     preview: Preview = None,
+    codec: Codec = None,
+    quality: Quality = None,
     crf: Crf = None,
     lossless: Lossless = False,
+    lossless_check: LosslessCheck = False,
+    drop_streams: DropStreams = False,
+    matte: Matte = None,
+    alpha_out: AlphaOut = None,
+    deinterlace: Deinterlace = False,
+    rate: Rate = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Remove the marked object from the whole clip."""
-    named = _networks(flow, flow_weights, tracker) | _model(model, device, dtype)
-    named |= {
-        "fill": fill,
-        "effects.find": effects,
-        "background.plate": plate,
-        "seed": seed,
-        "encode.crf": crf,
-        "encode.lossless": lossless or None,
-    }
+    given = locals()
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
+        from osor_video.apps.asked import removal_job  # noqa: PLC0415
 
-        marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
-        marked.check()
-        check_source(source, output)
-        (extras := removal.Extras(masks_out, effects_out, report, contact_sheet)).check()
-        values = load_config(preset, config, settings or [], named)
-        regions = painted_regions(effect_mask or [], keep or [], fit_mask)
-        job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras, regions)
+        job = removal_job(given)
         if preview is None:
             removal.remove_clip(job)
         else:
@@ -295,6 +339,9 @@ def bench(
     speed: Annotated[
         bool, typer.Option("--speed", help="Frames/s and memory at 100, 200 and 400 frames.")
     ] = False,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="What comes through of generated sources, judged by ffprobe.")
+    ] = False,
     davis: Annotated[
         Path | None,
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
@@ -326,6 +373,9 @@ def bench(
 
         if random_weights:
             benchmark.measure_fullsize_model(values.removal, scale, frames or 48, markdown)
+            return
+        if sources:
+            benchmark.measure_sources(markdown)
             return
         if davis is not None:
             benchmark.measure_masks(davis, case or [], values, markdown, corrections=corrections)

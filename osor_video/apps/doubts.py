@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from osor_video.apps.pictures import GAP_PX, MaskFiles, side_by_side, write_png
+from osor_video.config import DecodeConfig
 from osor_video.report import DOUBTFUL, doubtful_runs
 
 BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
@@ -70,10 +71,10 @@ def _pictures(clip: Path, wanted: set[int]) -> list[tuple[int, npt.NDArray[np.ui
     """The wanted frames of ``clip`` as shown, small, with their numbers."""
     from osor_video.video.orient import to_shown  # noqa: PLC0415  (loads av)
     from osor_video.video.planes import planes_to_rgb  # noqa: PLC0415
-    from osor_video.video.probe import probe  # noqa: PLC0415
     from osor_video.video.reader import read_planes  # noqa: PLC0415
+    from osor_video.video.source import open_source  # noqa: PLC0415
 
-    source, found = probe(clip), []
+    source, found = open_source(clip, DecodeConfig()), []
     with closing(read_planes(source)) as frames:
         for frame in frames:
             if frame.index in wanted:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osor_video.apps.pipes import PIPE
 from osor_video.errors import ConfigError, MaskError, VideoError
 
 if TYPE_CHECKING:
@@ -174,6 +175,10 @@ def load_config(
 
 def check_source(path: Path, output: Path | None) -> None:
     """Refuse a source that is missing and an output that is the source."""
+    from osor_video.video.sequence import is_pattern  # noqa: PLC0415
+
+    if path == PIPE or (is_pattern(path) and not path.exists()):
+        return
     if not path.exists():
         raise VideoError(f"{path} does not exist. Give the path of a video.")
     if path.is_dir():
@@ -184,20 +189,34 @@ def check_source(path: Path, output: Path | None) -> None:
         )
 
 
-def check_clip(source: Path, marks: Marks, regions: Regions, output: Path | None, config: Config) -> None:
-    """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded."""
-    from osor_video.background.given import open_plate  # noqa: PLC0415
-    from osor_video.video.orient import shown_size  # noqa: PLC0415
-    from osor_video.video.probe import probe  # noqa: PLC0415
-    from osor_video.video.target import check_target  # noqa: PLC0415
+def check_clip(
+    source: Path,
+    marks: Marks,
+    regions: Regions,
+    output: Path | None,
+    config: Config,
+    matte: Path | None = None,
+) -> list[str]:
+    """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded.
 
-    info = probe(source)
+    What of the source will not come through, a phrase each.
+    """
+    from osor_video.background.given import open_plate  # noqa: PLC0415
+    from osor_video.composite.matte import check_matte  # noqa: PLC0415
+    from osor_video.video.orient import shown_size  # noqa: PLC0415
+    from osor_video.video.outputs import check_output, output_notes  # noqa: PLC0415
+    from osor_video.video.source import open_source  # noqa: PLC0415
+
+    info = open_source(source, config.decode)
     if output is not None:
-        check_target(output, info, config.encode)
+        check_output(output, info, config.encode)
     size_hw = shown_size(info.size_hw, info.rotation)
     marks.resolve(info.frames, size_hw)
     regions.check(info.frames, size_hw)
     open_plate(config, info)
+    if matte is not None:
+        check_matte(matte, info)
+    return [] if output is None else output_notes(output, info, config.encode)
 
 
 def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...]) -> None:
@@ -209,6 +228,17 @@ def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...])
     if path.is_dir():
         raise ConfigError(f"{option} is {path}, which is a folder. Add a file name.")
     check_folder_target(path.parent, option)
+
+
+def check_pictures_target(path: Path | None, option: str) -> None:
+    """Refuse a folder that can neither be found nor made, and a pattern of files that is none."""
+    from osor_video.video.sequence import check_pattern, is_pattern  # noqa: PLC0415  (loads cv2)
+
+    if path is not None and is_pattern(path):
+        check_pattern(path)
+        check_folder_target(path.parent, option)
+    else:
+        check_folder_target(path, option)
 
 
 def check_folder_target(folder: Path | None, option: str) -> None:

@@ -9,17 +9,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from osor_video.video.planes import ColorSpec
+from osor_video.video.sequence import is_pattern, numbered
+from osor_video.video.stills import write_still
+
 GAP_PX = 4
 
 
 class MaskFiles:
     """Masks as PNG, white = object; kept in memory (a kilobyte each) until the run has succeeded.
 
-    Without a folder they are only kept.
+    ``place`` is a folder, or a pattern such as ``mask.%04d.exr`` whose numbers begin with ``first``; without one they are only
+    kept.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, place: Path | None, first: int = 0) -> None:
+        self._place = place
+        self._first = first
         self._files: dict[int, bytes] = {}
 
     def __call__(self, index: int, mask: npt.NDArray[np.bool_] | npt.NDArray[np.float32]) -> None:
@@ -35,13 +41,26 @@ class MaskFiles:
         return len(self._files)
 
     def write(self) -> int:
-        """Write ``00000.png`` and so on; returns how many."""
-        if self._folder is None:
+        """Write ``00000.png`` and so on, or what the pattern says; returns how many."""
+        if self._place is None:
             return len(self._files)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if is_pattern(self._place):
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            for index, data in self._files.items():
+                self._store(numbered(self._place, self._first + index), data)
+            return len(self._files)
+        self._place.mkdir(parents=True, exist_ok=True)
         for index, data in self._files.items():
-            (self._folder / f"{index:05d}.png").write_bytes(data)
+            (self._place / f"{index:05d}.png").write_bytes(data)
         return len(self._files)
+
+    def _store(self, path: Path, data: bytes) -> None:
+        grey = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+        if path.suffix.lower() == ".exr":
+            half = (grey / np.float32(255)).astype(np.float16)
+            write_still(path, (half, half, half), ColorSpec("rgb", True, 16, (0, 0), linear=True))
+        else:
+            write_still(path, (grey,), ColorSpec("bt709", True, 8, (0, 0), gray=True))
 
 
 def side_by_side(*pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

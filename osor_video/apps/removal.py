@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,33 +11,45 @@ import cv2
 import typer
 
 from osor_video.apps.doubts import doubts, write_contact_sheet
-from osor_video.apps.inputs import check_clip, check_file_target, check_folder_target
+from osor_video.apps.exits import PROGRAM
+from osor_video.apps.inputs import check_clip, check_file_target, check_pictures_target
 from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
+from osor_video.apps.pipes import PIPE, spooled
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.summary import summary
+from osor_video.composite.fill import alpha_of
+from osor_video.composite.matte import MatteWriter
 from osor_video.config import Config
 from osor_video.masks.marks import Marks
 from osor_video.masks.region import NO_REGIONS, Regions
+from osor_video.report import RunReport
+from osor_video.video.orient import to_shown
+from osor_video.video.sequence import frame_numbers
+from osor_video.video.source import open_source
 
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
+    from osor_video.restore import Restored
 
 
 @dataclass(frozen=True)
 class Extras:
-    """What is to be written beside the clip: folders of masks and of effects, the report, the sheet of doubtful masks."""
+    """What is to be written beside the clip: masks and effects, the report, the sheet of doubtful masks, alpha, the matte."""
 
     masks_out: Path | None = None
     effects_out: Path | None = None
     report: Path | None = None
     contact_sheet: Path | None = None
+    alpha_out: Path | None = None
+    matte: Path | None = None
 
     def check(self) -> None:
         """ConfigError for a place that cannot be written to."""
         check_file_target(self.report, "--report", (".json",))
         check_file_target(self.contact_sheet, "--contact-sheet", (".png",))
-        check_folder_target(self.masks_out, "--masks-out")
-        check_folder_target(self.effects_out, "--effects-out")
+        check_pictures_target(self.masks_out, "--masks-out")
+        check_pictures_target(self.effects_out, "--effects-out")
+        check_pictures_target(self.alpha_out, "--alpha-out")
 
 
 @dataclass(frozen=True)
@@ -53,21 +66,53 @@ class Job:
     regions: Regions = NO_REGIONS
 
     def tell(self, text: str) -> None:
-        """Say it, unless all is to be quiet."""
+        """Say it, unless all is to be quiet; on stderr where standard output carries the pictures."""
         if not self.quiet:
-            typer.echo(text)
+            typer.echo(text, err=self.output == PIPE)
 
 
 def remove_clip(job: Job) -> None:
-    """Write the whole clip, and the extras where asked for."""
-    check_clip(job.source, job.marks, job.regions, job.output, job.config)
+    """Write the whole clip, and the extras where asked for; exit code 1 where it was to be lossless and is not."""
+    with spooled(job.source) as source:
+        report = _removed(replace(job, source=source))
+    job.tell(summary(report))
+    encode, difference = job.config.encode, report.decoded_max_difference
+    if difference and (encode.lossless or encode.codec == "ffv1"):
+        typer.echo(
+            f"{PROGRAM}: {job.output} is not lossless: it differs by {difference:g} where nothing was replaced",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _removed(job: Job) -> RunReport:
+    extras = job.extras
+    notes = check_clip(job.source, job.marks, job.regions, job.output, job.config, extras.matte)
+    for note in notes:
+        job.tell(f"{'note':<9}{note}")
     tell_licence(job)
-    remover, extras = build_remover(job), job.extras
-    masks = MaskFiles(extras.masks_out) if extras.masks_out or extras.contact_sheet else None
-    effects = MaskFiles(extras.effects_out) if extras.effects_out else None
-    with shown_progress(job.quiet) as progress:
-        report = remover.remove(job.source, job.marks, job.output, progress, masks, job.regions, effects)
-    for files in (masks, effects):
+    remover = build_remover(job)
+    info = open_source(job.source, job.config.decode)
+    first = frame_numbers(info)[0]
+    masks = MaskFiles(extras.masks_out, first) if extras.masks_out or extras.contact_sheet else None
+    effects = MaskFiles(extras.effects_out, first) if extras.effects_out else None
+    alphas = MaskFiles(extras.alpha_out, first) if extras.alpha_out else None
+    with ExitStack() as stack:
+        matte = stack.enter_context(MatteWriter(extras.matte, info)) if extras.matte else None
+
+        def finished(restored: Restored) -> None:
+            if alphas is not None:
+                alpha = alpha_of(restored.fill, info.size_hw)
+                alphas(restored.frame.index, to_shown(alpha, info.rotation))
+            if matte is not None:
+                matte.write(restored.frame, restored.fill)
+
+        progress = stack.enter_context(shown_progress(job.quiet))
+        report = remover.remove(
+            *(job.source, job.marks, job.output, progress, masks, job.regions, effects),
+            finished if alphas is not None or matte is not None else None,
+        )
+    for files in (masks, effects, alphas):
         if files:
             files.write()
     if masks and extras.contact_sheet:
@@ -75,7 +120,7 @@ def remove_clip(job: Job) -> None:
     if extras.report:
         extras.report.parent.mkdir(parents=True, exist_ok=True)
         report.write(extras.report)
-    job.tell(summary(report))
+    return replace(report, notes=[note for note in report.notes if note not in notes])
 
 
 def preview_frame(job: Job, frame: int) -> None:

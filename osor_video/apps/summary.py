@@ -34,9 +34,20 @@ def summary(report: RunReport) -> str:
         lines.append(("cuts", _cuts_line(report)))
     if report.peak_memory_mb is not None:
         lines.append(("memory", f"{report.peak_memory_mb:.0f} MiB at most"))
+    lines.append(("outside", _outside_line(report)))
+    if report.encoded:
+        lines.append(("encoded", report.encoded))
     lines += [("note", note) for note in report.notes]
     lines.append(("written", report.output))
     return "\n".join(f"{name:<9}{text}" for name, text in lines)
+
+
+def _outside_line(report: RunReport) -> str:
+    """How far the samples that were to stay moved."""
+    line = f"max difference: {report.outside_max_difference:g} before encoding"
+    if report.decoded_max_difference is not None:
+        line += f", {report.decoded_max_difference:g} in the file as it decodes"
+    return line
 
 
 def _unseen_line(report: RunReport) -> str:

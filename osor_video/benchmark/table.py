@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from osor_video.benchmark.davis import Tracked
+from osor_video.benchmark.fidelity import Fidelity
 from osor_video.benchmark.fullsize import FullSizeRun
 from osor_video.benchmark.run import Outcome
 from osor_video.benchmark.speed import SpeedRun
 from osor_video.report import RunReport
 
 Rows = list[list[str]]
+OVERHEAD = ("decode", "composite", "encode")
 HEADER = (
     *(
         "clip",
@@ -86,13 +88,18 @@ def rows(outcomes: Sequence[Outcome]) -> Rows:
 
 
 def stage_rows(reports: Sequence[tuple[str, RunReport]]) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows of each run's work by stage, as shares of all: stages run side by side, so they are no shares of the wall."""
+    """Header and rows of each run's work by stage, as shares of all: stages run side by side, so they are no shares of the wall.
+
+    ``overhead`` is what is neither flow nor masks nor removal: reading, converting, compositing, writing.
+    """
     stages = list(dict.fromkeys(stage for _, report in reports for stage in report.seconds))
     body = []
     for name, report in reports:
         total = sum(report.seconds.values())
-        body.append([name, *(f"{report.seconds.get(stage, 0.0) / total:.0%}" for stage in stages)])
-    return ("share of work", *stages), body
+        shares = [report.seconds.get(stage, 0.0) / total for stage in stages]
+        around = sum(report.seconds.get(stage, 0.0) for stage in OVERHEAD) / total
+        body.append([name, *(f"{share:.0%}" for share in (*shares, around))])
+    return ("share of work", *stages, "overhead"), body
 
 
 def speed_rows(runs: Sequence[SpeedRun]) -> tuple[tuple[str, ...], Rows]:
@@ -132,6 +139,21 @@ def fullsize_rows(runs: Sequence[FullSizeRun]) -> tuple[tuple[str, ...], Rows]:
             _number(run.frames_per_s / runs[0].frames_per_s, 2),
         ]
         for run in runs
+    ]
+    return header, body
+
+
+def fidelity_rows(found: Sequence[Fidelity]) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows of what came through; the last two are the largest differences where nothing was replaced, in codes."""
+    header = ("source", "property", "in", "out", "equal", "all else", "before encoding", "as decoded")
+    body = [
+        [
+            *(item.source, item.about, item.before, item.after, "yes" if item.equal else "no"),
+            f"differs: {', '.join(item.others)}" if item.others else "equal",
+            f"{item.outside:g}",
+            "" if item.decoded is None else str(item.decoded),
+        ]
+        for item in found
     ]
     return header, body
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -83,6 +83,30 @@ def make_fill(
         lacking = config.grain * np.sqrt(1 - seam * lively)
         joined += lacking[..., None] * fresh_grain(grain.grain, lacking.shape, grain.seed, grain.frame)
     return Fill(np.clip(joined, 0, 1), alpha[area], found[area], box, float(trusted[hole[area]].mean()))
+
+
+def alpha_of(fill: Fill | None, size_hw: tuple[int, int]) -> FloatMap:
+    """A fill's alpha on the whole frame, [H, W]."""
+    return _whole(fill, None if fill is None else fill.alpha, size_hw)
+
+
+def effect_of(fill: Fill | None, size_hw: tuple[int, int]) -> FloatMap:
+    """A fill's effect on the whole frame, [H, W]."""
+    return _whole(fill, None if fill is None else fill.effect, size_hw)
+
+
+def _whole(fill: Fill | None, values: FloatMap | None, size_hw: tuple[int, int]) -> FloatMap:
+    whole = np.zeros(size_hw, np.float32)
+    if fill is not None and values is not None:
+        top, left, bottom, right = fill.box
+        whole[top:bottom, left:right] = values
+    return whole
+
+
+def dithered(fill: Fill, strength: float, seed: tuple[int, int]) -> Fill:
+    """The fill with noise of ``strength`` steps of 8 bit: what was seen in 8 bit shows no bands in a deeper source."""
+    noise = np.random.default_rng(seed).random(fill.rgb.shape, np.float32) - np.float32(0.5)
+    return replace(fill, rgb=np.clip(fill.rgb + noise * np.float32(strength / 255), 0, 1))
 
 
 def join_alpha(hole: Mask, effect: FloatMap, config: CompositeConfig) -> FloatMap:

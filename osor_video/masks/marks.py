@@ -10,6 +10,7 @@ from osor_video.errors import MaskError
 from osor_video.masks.painted import AS_PAINTED, PICTURE_SUFFIXES, MaskReading
 from osor_video.masks.seed import PictureSeed, Seed, UnionSeed
 from osor_video.masks.sequence import FolderMasks, GivenMasks, VideoMasks, open_folder, open_mask_video
+from osor_video.video.sequence import is_pattern
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Marks:
                 whole, some = open_folder(path, frames, self.reading)
                 given += [whole] if whole else []
                 seeds += [(frame, PictureSeed(file, self.reading)) for frame, file in some.items()]
-            elif path.suffix.lower() in PICTURE_SUFFIXES:
+            elif path.suffix.lower() in PICTURE_SUFFIXES and not is_pattern(path):
                 seeds.append((0, PictureSeed(path, self.reading)))
             else:
                 given.append(open_mask_video(path, frames, self.reading))

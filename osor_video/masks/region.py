@@ -14,6 +14,7 @@ from osor_video.masks.painted import PICTURE_SUFFIXES, MaskReading, check_pictur
 from osor_video.masks.sequence import FolderMasks, VideoMasks, open_folder, open_mask_video
 from osor_video.tensors import Mask
 from osor_video.video.orient import shown_size, to_coded
+from osor_video.video.sequence import is_pattern
 
 AS_REGION = MaskReading(region=True)
 
@@ -39,7 +40,7 @@ class Region:
                 every, some = open_folder(path, frames, self.reading)
                 streams += [every] if every else []
                 held += some.items()
-            elif path.suffix.lower() in PICTURE_SUFFIXES:
+            elif path.suffix.lower() in PICTURE_SUFFIXES and not is_pattern(path):
                 whole.append(path)
             else:
                 streams.append(open_mask_video(path, frames, self.reading))

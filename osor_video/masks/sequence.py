@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from osor_video.config import DecodeConfig
 from osor_video.errors import MaskError, VideoError
 from osor_video.masks.painted import (
     AS_PAINTED,
@@ -24,8 +25,10 @@ from osor_video.masks.painted import (
 )
 from osor_video.tensors import Mask
 from osor_video.video.orient import shown_size, to_shown
-from osor_video.video.probe import SourceInfo, probe
+from osor_video.video.probe import SourceInfo
 from osor_video.video.reader import open_reader
+from osor_video.video.sequence import is_pattern
+from osor_video.video.source import open_source
 
 WHITE = 127
 """Grey level of a mask video above which it is object."""
@@ -124,11 +127,14 @@ def open_folder(path: Path, frames: int, reading: MaskReading) -> tuple[FolderMa
 
 
 def open_mask_video(path: Path, frames: int, reading: MaskReading) -> VideoMasks:
-    """The mask video at ``path``; MaskError where it cannot be read or has not as many frames as the clip."""
-    if not path.exists():
+    """The mask video or sequence (``mask.%04d.png``) at ``path``.
+
+    MaskError where it cannot be read or has not as many frames as the clip.
+    """
+    if not path.exists() and not is_pattern(path):
         raise missing(path)
     try:
-        source = probe(path)
+        source = open_source(path, DecodeConfig())
     except VideoError as error:
         raise MaskError(f"Mask {path} is not a readable picture, nor a video of masks: {error}") from error
     if source.frames != frames:

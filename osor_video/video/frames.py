@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,22 @@ from osor_video.video.planes import SUBSAMPLING, ColorSpec, Matrix, Plane, Plane
 
 TAGGED_MATRIX: dict[int, Matrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
 """ITU-T H.273 matrix coefficients that the library converts; 5 and 6 are both BT.601."""
-MATRIX_TAG: dict[Matrix, int] = {"bt601": 6, "bt709": 1, "bt2020": 9}
+MATRIX_TAG: dict[Matrix, int] = {"bt601": 6, "bt709": 1, "bt2020": 9, "rgb": 0}
 SWS_MATRIX: dict[Matrix, int] = {"bt601": 5, "bt709": 1, "bt2020": 9}
 """The same matrices as swscale numbers them."""
 RGB_TAG, UNTAGGED = 0, 2
 LIMITED_RANGE, FULL_RANGE = 1, 2
+ALPHA_FORMS = frozenset(
+    (
+        *(
+            f"yuva{chroma}p{depth}"
+            for chroma in ("420", "422", "444")
+            for depth in ("", "10le", "12le", "16le")
+        ),
+        *("gbrap", "gbrap10le", "gbrap12le", "gbrap16le"),
+    )
+) - {"yuva420p12le"}
+"""Planar forms with an alpha plane that FFmpeg has."""
 LOSSLESS_REPACK = ("nv12", "nv21", "nv16", "nv24", "p010le", "p210le", "yuyv422", "uyvy422")
 """Forms whose samples only change places when they become planes."""
 
@@ -53,30 +65,39 @@ def planar_color(frame: Any, path: Path) -> tuple[ColorSpec, str]:
     form, name = frame.format, frame.format.name
     gray = name.startswith("gray")
     chroma = (0, 0) if gray or is_rgb(form) else _chroma_log2(form)
-    odd = bool(frame.height % (1 << chroma[0]) or frame.width % (1 << chroma[1]))
-    if odd or chroma not in SUBSAMPLING:
+    if chroma not in SUBSAMPLING:
         chroma = (0, 0)
+    has_alpha = any(component.is_alpha for component in form.components)
     color = ColorSpec(_matrix(frame, path), _is_full_range(frame), _depth(form), chroma, gray)
-    if name.replace("yuvj", "yuv") == color.pix_fmt or name in LOSSLESS_REPACK:
+    if has_alpha and replace(color, alpha=True).pix_fmt in ALPHA_FORMS:
+        color = replace(color, alpha=True)
+    own = name.replace("yuvj", "yuv")
+    if own == color.pix_fmt or name in LOSSLESS_REPACK or (is_rgb(form) and _is_whole(form, color)):
         return color, ""
-    why = "odd picture size: " if odd else ""
-    dropped = "; its alpha channel is dropped" if any(c.is_alpha for c in form.components) else ""
-    return color, f"{why}{name} is converted once to {color.pix_fmt}{dropped}"
+    dropped = "; its alpha channel is dropped" if has_alpha and not color.alpha else ""
+    return color, f"{name} is converted once to {color.pix_fmt}{dropped}"
 
 
 def frame_planes(frame: Any, color: ColorSpec) -> Planes:
-    """Copies of the samples as (Y, U, V) or (Y,); a form that is not planar YUV is converted once."""
+    """Copies of the samples as ``planes.py`` has them; a form that is not planar is converted once."""
     if frame.format.name.replace("yuvj", "yuv") != color.pix_fmt:
-        matrix, full = SWS_MATRIX[color.matrix], FULL_RANGE if color.full_range else LIMITED_RANGE
-        known = {} if is_rgb(frame.format) else {"src_colorspace": matrix, "src_color_range": full}
-        frame = frame.reformat(
-            format=color.pix_fmt,
-            dst_colorspace=matrix,
-            dst_color_range=full,
-            interpolation="BICUBIC",
-            **known,
-        )
+        frame = converted(frame, color.pix_fmt, color.matrix, color.full_range, from_rgb=is_rgb(frame.format))
     return tuple(_samples(plane, color.dtype).copy() for plane in frame.planes)
+
+
+def converted(frame: Any, pix_fmt: str, matrix: Matrix, full_range: bool, *, from_rgb: bool = False) -> Any:
+    """The frame as ``pix_fmt``; ``matrix`` and range are those of its YUV side."""
+    span = FULL_RANGE if full_range else LIMITED_RANGE
+    if matrix == "rgb":  # only the order of the samples changes
+        return frame.reformat(format=pix_fmt)
+    known = {} if from_rgb else {"src_colorspace": SWS_MATRIX[matrix], "src_color_range": span}
+    return frame.reformat(
+        format=pix_fmt,
+        dst_colorspace=SWS_MATRIX[matrix],
+        dst_color_range=span,
+        interpolation="BICUBIC",
+        **known,
+    )
 
 
 def planes_frame(planes: Planes, color: ColorSpec) -> Any:
@@ -96,9 +117,16 @@ def _samples(plane: Any, dtype: Any) -> Plane:
 
 
 def _depth(form: Any) -> int:
-    """Bits a sample, brought to the three depths that the library works in."""
+    """Bits a sample, brought to the depths that the library works in."""
     bits = max(component.bits for component in form.components)
-    return 8 if bits <= 8 else 10 if bits <= 10 else 12
+    return next(depth for depth in (8, 10, 12, 16) if bits <= depth or depth == 16)
+
+
+def _is_whole(form: Any, color: ColorSpec) -> bool:
+    """Nothing is lost on the way to planes: a palette, or as many bits as they have, and alpha kept."""
+    bits = {component.bits for component in form.components}
+    has_alpha = any(component.is_alpha for component in form.components)
+    return bool(form.has_palette or (bits == {color.bit_depth} and has_alpha == color.alpha))
 
 
 def is_rgb(form: Any) -> bool:
@@ -107,9 +135,9 @@ def is_rgb(form: Any) -> bool:
 
 
 def _is_full_range(frame: Any) -> bool:
-    """Gray without a tag is full range, as FFmpeg has it; what comes from RGB becomes limited range."""
+    """RGB is full range; gray without a tag too, as FFmpeg has it."""
     if is_rgb(frame.format):
-        return False
+        return True
     full_by_name = frame.format.name.startswith(("yuvj", "gray", "ya"))
     tag = int(frame.color_range)
     return tag == FULL_RANGE or (full_by_name and tag != LIMITED_RANGE)
@@ -124,7 +152,9 @@ def _chroma_log2(form: Any) -> tuple[int, int]:
 
 def _matrix(frame: Any, path: Path) -> Matrix:
     tag = int(frame.colorspace)
-    if tag in (RGB_TAG, UNTAGGED) or is_rgb(frame.format):
+    if is_rgb(frame.format):
+        return "rgb"
+    if tag in (RGB_TAG, UNTAGGED):
         return default_matrix(frame.height)
     if tag not in TAGGED_MATRIX:
         raise VideoError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,21 @@ def hdr_parameters(frame: Any) -> str:
         most, average = struct.unpack_from("2I", bytes(light))
         parts.append(f"max-cll={most},{average}")
     return ":".join(["hdr10=1", "repeat-headers=1", *parts]) if parts else ""
+
+
+def svt_hdr(parameters: str) -> str:
+    """``hdr_parameters``' text as SVT-AV1 takes it: chromaticities and candelas a square metre as decimals."""
+    told = dict(part.split("=", 1) for part in parameters.split(":") if "=" in part)
+    parts = []
+    if "master-display" in told:
+        points = []
+        for name, first, second in re.findall(r"([A-Z]+)\((\d+),(\d+)\)", told["master-display"]):
+            step = LUMINANCE_STEP if name == "L" else CHROMATICITY_STEP
+            points.append(f"{name}({float(int(first) * step):.5f},{float(int(second) * step):.5f})")
+        parts.append(f"mastering-display={''.join(points)}")
+    if "max-cll" in told:
+        parts.append(f"content-light={told['max-cll']}")
+    return ":".join(parts)
 
 
 def _mastering_display(data: bytes) -> str:

@@ -5,6 +5,7 @@ Frames are counted from packets, never from the container's own figure, which an
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -16,7 +17,6 @@ import av
 from osor_video.errors import VideoError
 from osor_video.video.frames import (
     FULL_RANGE,
-    LIMITED_RANGE,
     MATRIX_TAG,
     RGB_TAG,
     is_rgb,
@@ -33,7 +33,13 @@ INDEXED_FORMATS = ("mov", "matroska")
 MISSING_TAIL_S = 0.5
 TAIL_PACKETS = 600
 """A longer group of pictures is not kept in memory; its damage shows when it is read."""
-COPIED_KINDS = ("audio", "subtitle")
+FIELD_ORDERS = {2: "tt", 3: "bb", 4: "tb", 5: "bt"}
+"""FFmpeg's numbers of how fields are coded and shown."""
+DYNAMIC_HDR = {
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+}
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,16 @@ class ColorTags:
 
 @dataclass(frozen=True)
 class StreamSummary:
-    """A stream other than the worked video: its index in the file, kind and codec name."""
+    """A stream other than the worked video: its index in the file, kind and codec name (of an attachment its MIME type).
+
+    ``cover``: a still picture for the file. ``role``: "timecode" or "chapters" where that is all a data stream says, else ''.
+    """
 
     index: int
     kind: str
     codec: str
+    cover: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,9 @@ class SourceInfo:
     frame in units of ``time_base`` seconds. ``rotation`` is counter-clockwise degrees; ``display_matrix``
     keeps it exactly, flips too. ``skipped`` counts packets that are never shown. ``hdr`` is the HDR10
     metadata in x265's notation; ``note`` says where the samples had to be converted; both are mostly empty.
+    ``field_order`` is FFmpeg's "tt", "bb", "tb" or "bt" where it is interlaced and stated, ``deinterlaced`` says that it is read
+    as whole pictures. ``unkept`` names what is inside the pictures' stream and cannot be written again. ``files`` are the
+    pictures of a sequence.
     """
 
     path: Path
@@ -83,6 +97,11 @@ class SourceInfo:
     skipped: int
     hdr: str
     note: str
+    profile: str = ""
+    field_order: str = ""
+    deinterlaced: bool = False
+    unkept: tuple[str, ...] = ()
+    files: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
     def frames(self) -> int:
@@ -113,6 +132,8 @@ class _Packets:
     skipped: int
     end_s: float
     tail: tuple[Any, ...]
+    counts: Counter[int]
+    """Packets of each stream."""
 
 
 def probe(path: str | Path) -> SourceInfo:
@@ -175,9 +196,11 @@ def _scan(container: Any, stream: Any, first_pts: int, path: Path) -> _Packets:
     pts: list[int] = []
     tail: list[Any] = []
     skipped, end = 0, Fraction(0)
+    counts: Counter[int] = Counter()
     for packet in container.demux():
         if packet.pts is None:
             continue
+        counts[packet.stream_index] += 1
         end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
         if packet.stream_index != stream.index:
             continue
@@ -195,7 +218,7 @@ def _scan(container: Any, stream: Any, first_pts: int, path: Path) -> _Packets:
             f"{path} repeats {len(pts) - len(set(pts))} timestamps, expected every frame to have its own. "
             f"Give it even ones first, for example: ffmpeg -i IN -fps_mode cfr OUT.mp4"
         )
-    return _Packets(tuple(pts), skipped, float(end), tuple(tail))
+    return _Packets(tuple(pts), skipped, float(end), tuple(tail), counts)
 
 
 def _check_whole(container: Any, packets: _Packets, path: Path) -> None:
@@ -253,14 +276,38 @@ def _describe(container: Any, stream: Any, first: Any, packets: _Packets, path: 
         display_matrix=() if matrix is None else tuple(memoryview(bytes(matrix)).cast("i")),
         interlaced=bool(first.interlaced_frame),
         streams=tuple(
-            StreamSummary(other.index, other.type, _codec_name(other))
-            for other in container.streams
-            if other.index != stream.index
+            _summary(other, packets, container) for other in container.streams if other.index != stream.index
         ),
         skipped=packets.skipped,
         hdr=hdr_parameters(first),
         note=note,
+        profile=str(stream.profile or ""),
+        field_order=FIELD_ORDERS.get(int(stream.codec_context.field_order), ""),
+        unkept=_unkept(first),
     )
+
+
+def _summary(stream: Any, packets: _Packets, container: Any) -> StreamSummary:
+    kind = stream.type
+    cover = kind == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
+    if kind == "attachment":
+        return StreamSummary(stream.index, kind, str(stream.mimetype or "unknown"))
+    role = ""
+    if kind == "data" and "timecode" in stream.metadata:
+        role = "timecode"
+    elif kind == "data" and container.format.name.startswith("mov") and stream.name == "bin_data":
+        # QuickTime keeps chapters as a track of texts, which the muxer makes anew from the chapters.
+        chapters = container.chapters()
+        role = "chapters" if chapters and packets.counts[stream.index] == len(chapters) else ""
+    codec = str(stream.name or "unknown") if kind == "data" else _codec_name(stream)
+    return StreamSummary(stream.index, kind, codec, cover, role)
+
+
+def _unkept(first: Any) -> tuple[str, ...]:
+    """What a frame carries beside its samples that no encoder here can be given."""
+    kinds = {item.type.name for item in first.side_data}
+    found = {DYNAMIC_HDR[kind] for kind in kinds if kind in DYNAMIC_HDR}
+    return tuple(sorted(found)) + (("closed captions inside the pictures",) if "A53_CC" in kinds else ())
 
 
 def _codec_name(stream: Any) -> str:
@@ -278,12 +325,10 @@ def _rate(stream: Any, pts: tuple[int, ...]) -> Fraction:
 
 
 def _tags(first: Any, color: ColorSpec) -> ColorTags:
-    """Tags of the first frame, made true of the planes: conversion from RGB and full range are named."""
+    """Tags of the first frame, made true of the planes: RGB and full range are named."""
     matrix, span = int(first.colorspace), int(first.color_range)
     if is_rgb(first.format) or matrix == RGB_TAG:
         matrix = MATRIX_TAG[color.matrix]
-    if is_rgb(first.format):
-        span = LIMITED_RANGE
-    elif color.full_range:
+    if color.full_range:
         span = FULL_RANGE
     return ColorTags(int(first.color_primaries), int(first.color_trc), matrix, span)

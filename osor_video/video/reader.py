@@ -20,9 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from osor_video.errors import VideoError
+from osor_video.video.fields import deinterlaced
 from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
 from osor_video.video.planes import PlanarFrame, Planes, planes_to_rgb
 from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
+from osor_video.video.sequence import sequence_planes
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ def read_planes(source: SourceInfo) -> Generator[PlanarFrame, None, None]:
     Raises:
         VideoError: at the first frame that is damaged or is not the one that was probed.
     """
+    if source.files:
+        yield from sequence_planes(source)
+        return
     with closing(_decoded(source)) as frames:
         for index, frame in enumerate(frames):
             planes = frame_planes(frame, source.color)
@@ -113,6 +118,8 @@ def read_span(source: SourceInfo, start: int, stop: int) -> list[RgbFrame]:
 
 def _span_from_sync(source: SourceInfo, start: int, stop: int) -> dict[int, Planes] | None:
     """The planes of these frames by index; None where seeking does not give each of them."""
+    if source.deinterlaced or source.files:
+        return None
     places = {pts: index for index, pts in enumerate(source.pts[:stop]) if index >= start}
     found: dict[int, Planes] = {}
     with opened(source.path) as container:
@@ -181,6 +188,7 @@ def _unfit_for_decord(source: SourceInfo) -> str:
     """Why this source is not plain enough for decord, or ''."""
     height = source.size_hw[0]
     obstacles = {
+        "image sequence": bool(source.files),
         "decord is not installed": find_spec("decord") is None,
         f"edit list drops {source.skipped} frames": source.skipped > 0,
         f"{source.pix_fmt} is not 8-bit 4:2:0": source.pix_fmt not in ("yuv420p", "yuvj420p"),
@@ -197,7 +205,12 @@ def _unfit_for_decord(source: SourceInfo) -> str:
 
 
 def _decoded(source: SourceInfo) -> Generator[Any, None, None]:
-    """PyAV frames, each checked against the probe."""
+    """PyAV frames, each checked against the probe; whole ones where the source is to be deinterlaced."""
+    with closing(_checked(source)) as frames:
+        yield from deinterlaced(frames, source) if source.deinterlaced else frames
+
+
+def _checked(source: SourceInfo) -> Generator[Any, None, None]:
     with opened(source.path) as container:
         stream = video_stream(container, source.path)
         stream.thread_type = "AUTO"

@@ -2,87 +2,80 @@
 
 from __future__ import annotations
 
-import os
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import av
-
 from osor_video.config import EncodeConfig
 from osor_video.errors import ConfigError, VideoError
-from osor_video.video.probe import COPIED_KINDS, SourceInfo, StreamSummary
-
-CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".mkv": "matroska"}
-X264_FORMATS = frozenset(
-    ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le", "gray", "gray10le")
-)
-SPEED_PRESETS = (
-    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
-    *("medium", "slow", "slower", "veryslow", "placebo"),
-)
+from osor_video.video.codecs import choose_target
+from osor_video.video.encoders import SPEED_PRESETS, WORST_CRF, keeps_fields
+from osor_video.video.probe import SourceInfo
+from osor_video.video.streams import CONTAINERS, lost_streams
 
 
 def check_target(path: str | Path, source: SourceInfo, encode: EncodeConfig) -> None:
     """Refuse a target that could not be written whole.
 
     Raises:
-        ConfigError: lossless in a container other than .mkv, or an unknown encoder preset.
-        VideoError: an unknown suffix, the source itself, a folder that is missing or not writable, or a
-            container that cannot hold the source's sound or subtitles.
+        ConfigError: a codec that the container or the picture's size does not suit, or an unknown encoder preset.
+        VideoError: an unknown suffix, the source itself, a folder that is missing or not writable, or a container
+            that cannot hold one of the source's streams, unless these are to be dropped.
     """
     path = Path(path)
-    _check_suffix(path, encode)
+    _check_suffix(path)
+    target = choose_target(path, source, encode)
+    worst = WORST_CRF.get(target.codec.encoder)
+    if worst is not None and (encode.crf or 0) > worst:
+        raise ConfigError(f"encode.crf is {encode.crf}, expected 0 to {worst} for {target.codec.title}.")
     if encode.encoder_preset not in SPEED_PRESETS:
         raise ConfigError(
             f"encode.encoder_preset is {encode.encoder_preset!r}, expected one of: {', '.join(SPEED_PRESETS)}"
         )
     _check_place(path, source)
-    _check_streams(path, source)
-
-
-def copied_streams(source: SourceInfo) -> tuple[StreamSummary, ...]:
-    """Sound and subtitles that come through packet for packet."""
-    return tuple(s for s in source.streams if s.kind in COPIED_KINDS and s.codec != "unknown")
-
-
-def encoder_name(source: SourceInfo, encode: EncodeConfig) -> str:
-    """FFmpeg's encoder: x264 where it takes the samples, x265 for deeper ones and HDR10, or FFV1."""
-    if encode.lossless:
-        return "ffv1"
-    return "libx264" if source.color.pix_fmt in X264_FORMATS and not source.hdr else "libx265"
+    if not encode.drop_streams:
+        _check_streams(path, source)
 
 
 def target_notes(path: Path, source: SourceInfo, encode: EncodeConfig) -> list[str]:
     """What of the source does not come through, a phrase each."""
-    copied = copied_streams(source)
+    suffix = path.suffix.lower()
+    target = choose_target(path, source, encode)
     notes = [
-        f"{stream.kind} stream {stream.index} ({stream.codec}) is not copied"
-        + ("; chapters and timecode are written anew" if stream.kind == "data" else "")
-        for stream in source.streams
-        if stream not in copied
+        f"{stream.kind} stream {stream.index} ({stream.codec}) is left behind: {suffix} does not hold it"
+        for stream in lost_streams(source, suffix)
     ]
-    if source.note:
-        notes.append(source.note)
-    if source.hdr and encode.lossless:
-        notes.append("FFV1 carries no HDR10 mastering metadata; the colour tags are kept")
-    if source.interlaced:
-        notes.append("interlaced frames are written as progressive ones, their fields woven as they were")
+    notes += [note for note in (source.note, target.note) if note]
+    notes += [f"{what} does not come through encoding" for what in source.unkept]
+    if source.hdr and target.name not in ("h265", "av1"):
+        notes.append(f"{target.codec.title} carries no HDR10 mastering metadata; the colour tags are kept")
+    notes += field_notes(source, keeps_fields(target, source))
     in_ms = source.time_base * 1000
-    if path.suffix.lower() == ".mkv" and any((pts * in_ms).denominator > 1 for pts in source.pts):
+    if suffix == ".mkv" and any((pts * in_ms).denominator > 1 for pts in source.pts):
         notes.append("Matroska rounds timestamps to milliseconds; .mp4 and .mov keep them exactly")
     return notes
 
 
-def _check_suffix(path: Path, encode: EncodeConfig) -> None:
+def field_notes(source: SourceInfo, kept: bool) -> list[str]:
+    """What is to be known of an interlaced source."""
+    if source.deinterlaced:
+        return [
+            "deinterlaced: every pixel is made anew from the fields; what is not replaced equals these pictures"
+        ]
+    if not source.interlaced:
+        return []
+    written = (
+        "stays interlaced"
+        if kept
+        else "interlaced frames are written as progressive ones, their fields woven"
+    )
+    return [f"{written}; moving edges are combed and fills show it: --deinterlace makes whole pictures"]
+
+
+def _check_suffix(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise VideoError(
             f"{path} ends in {path.suffix!r}, expected one of {', '.join(CONTAINERS)}. Rename the output."
-        )
-    if encode.lossless and suffix != ".mkv":
-        raise ConfigError(
-            f"encode.lossless writes FFV1, which {suffix} does not hold. Name the output {path.stem}.mkv."
         )
 
 
@@ -109,25 +102,17 @@ def _check_place(path: Path, source: SourceInfo) -> None:
 
 
 def _check_streams(path: Path, source: SourceInfo) -> None:
+    """Refuse to lose a stream; telemetry that no container here holds is only noted."""
     suffix = path.suffix.lower()
-    copied = copied_streams(source)
-    held = _codecs_held(CONTAINERS[suffix])
-    foreign = [f"{stream.kind} {stream.codec}" for stream in copied if stream.codec not in held]
-    if not foreign:
+    able = [other for other in CONTAINERS if not lost_streams(source, other)]
+    lost = [s for s in lost_streams(source, suffix) if able or s.kind != "data"]
+    if not lost:
         return
-    able = [
-        s for s, name in CONTAINERS.items() if all(stream.codec in _codecs_held(name) for stream in copied)
-    ]
-    advice = (
-        f"Name the output {path.stem}{'.mkv' if '.mkv' in able else able[0]}"
-        if able
-        else "Convert or drop that stream first"
+    if able:
+        advice = f"Name the output {path.stem}{'.mkv' if '.mkv' in able else able[0]}"
+    else:
+        advice = "Convert or drop that stream first"
+    named = ", ".join(f"{stream.kind} {stream.codec}" for stream in lost)
+    raise VideoError(
+        f"{suffix} cannot hold what {source.path} has: {named}. {advice}, or leave it behind with --drop-streams."
     )
-    raise VideoError(f"{suffix} cannot hold what {source.path} has: {', '.join(foreign)}. {advice}.")
-
-
-@cache
-def _codecs_held(container_format: str) -> frozenset[str]:
-    """Codec names that the muxer takes."""
-    with av.open(os.devnull, "w", format=container_format) as container:
-        return frozenset(container.supported_codecs)

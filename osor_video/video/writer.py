@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from math import lcm
 from pathlib import Path
 from types import TracebackType
@@ -16,26 +15,16 @@ import av
 
 from osor_video.config import EncodeConfig
 from osor_video.errors import VideoError
-from osor_video.video.frames import planes_frame, video_stream
+from osor_video.video.codecs import choose_target
+from osor_video.video.encoders import FIELD_ORDERS, THREADS, encoder_options, keeps_fields
+from osor_video.video.fields import field_marker
+from osor_video.video.frames import video_stream
 from osor_video.video.planes import PlanarFrame
 from osor_video.video.probe import SourceInfo
-from osor_video.video.target import (
-    CONTAINERS,
-    check_target,
-    copied_streams,
-    encoder_name,
-    target_notes,
-)
+from osor_video.video.streams import CONTAINERS, CopiedStreams, kept_tags
+from osor_video.video.target import check_target, target_notes
+from osor_video.video.written import encoder_frame
 
-THREADS = 4
-"""Fixed, not the machine's count: x264 and x265 write other bytes with another number of threads."""
-STALE_TAGS = frozenset(
-    (
-        *("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"),
-        *("duration", "bps", "number_of_frames", "number_of_bytes"),
-    )
-)
-"""Tags that describe the old file and would be untrue of the new one."""
 PLAIN_MP4_TAGS = frozenset(
     ("title", "artist", "album", "comment", "date", "genre", "copyright", "description", "creation_time")
 )
@@ -48,7 +37,7 @@ class VideoWriter:
 
     The file appears under its name only when the block ends without an error and every frame was written.
     Until then it is a hidden neighbour, ``.NAME.part.SUFFIX``, that is removed on any error or interrupt; an
-    older output stays. ``notes`` says what of the source does not come through.
+    older output stays. ``notes`` says what of the source does not come through, ``encoded`` the codec and its quality.
 
     Raises:
         ConfigError, VideoError: as ``check_target``; VideoError also if encoding or writing fails.
@@ -59,13 +48,16 @@ class VideoWriter:
         self.path = Path(path)
         self.source = source
         self.encode = encode
+        self.target = choose_target(self.path, source, encode)
         self.notes = tuple(target_notes(self.path, source, encode))
+        self.encoded = ""
         self._temporary = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._written = 0
         self._input: Any = None
         self._output: Any = None
         self._video: Any = None
         self._others: Any = None
+        self._fields: Any = None
 
     def __enter__(self) -> Self:
         try:
@@ -79,12 +71,12 @@ class VideoWriter:
     def write(self, frame: PlanarFrame) -> None:
         """Encode the next frame; VideoError if it is not the source's next one, or on a write error."""
         self._check_next(frame)
-        picture = planes_frame(frame.planes, self.source.color)
+        picture = encoder_frame(frame.planes, self.source, self.target)
         picture.pts, picture.time_base = frame.pts, self.source.time_base
         picture.duration = frame.duration
-        tags = self.source.tags
-        picture.colorspace, picture.color_range = tags.matrix, tags.range
-        picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
+        if self._fields is not None:
+            self._fields.push(picture)
+            picture = self._fields.pull()
         with self._failures_named():
             self._mux(self._video.encode(picture))
         self._written += 1
@@ -100,40 +92,54 @@ class VideoWriter:
 
     def _open(self) -> None:
         suffix = self.path.suffix.lower()
-        self._input = av.open(str(self.source.path), metadata_errors="replace")
-        tags = _kept_tags(self._input.metadata)
+        if not self.source.files:  # pictures of a sequence have nothing beside them
+            self._input = av.open(str(self.source.path), metadata_errors="replace")
+        tags = {} if self._input is None else kept_tags(self._input.metadata)
         options = _muxer_options(suffix, tags, self.source)
         self._output = av.open(str(self._temporary), "w", format=CONTAINERS[suffix], options=options)
         self._output.metadata.update(tags)
-        self._video = self._add_video(video_stream(self._input, self.source.path))
-        self._others = _CopiedPackets(self._input, self._output, self.source)
+        if self._input is None:
+            self._video = self._add_video(None)
+            return
+        worked = video_stream(self._input, self.source.path)
+        self._others = CopiedStreams(self._input, self._output, self.source, suffix)
+        for stream in self._input.streams:
+            if stream.index == worked.index:
+                self._video = self._add_video(worked)
+            else:
+                self._others.add(stream.index)
         self._output.set_chapters(self._input.chapters())
+        self._others.begin()
 
     def _add_video(self, template: Any) -> Any:
-        source = self.source
-        name = encoder_name(source, self.encode)
-        stream = self._output.add_stream(
-            name, rate=source.rate, options=_encoder_options(name, self.encode, source.hdr)
-        )
+        source, target = self.source, self.target
+        options, self.encoded = encoder_options(target, source, self.encode)
+        stream = self._output.add_stream(target.codec.encoder, rate=source.rate, options=options)
         context = stream.codec_context
         context.height, context.width = source.size_hw
-        context.pix_fmt = source.color.pix_fmt
+        context.pix_fmt = target.color.pix_fmt
         context.time_base = stream.time_base = source.time_base
         context.sample_aspect_ratio = source.sample_aspect
         context.thread_count = THREADS
-        context.color_primaries, context.color_trc = source.tags.primaries, source.tags.transfer
-        context.colorspace, context.color_range = source.tags.matrix, source.tags.range
-        if name == "libx265" and self.path.suffix.lower() != ".mkv":
+        tags = target.tags
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace, context.color_range = tags.matrix, tags.range
+        if target.name == "h265" and self.path.suffix.lower() != ".mkv":
             context.codec_tag = "hvc1"
+        if keeps_fields(target, source):
+            context.field_order = FIELD_ORDERS.get(source.field_order, FIELD_ORDERS["tt"])
+            self._fields = field_marker(source, target.color.pix_fmt)
         if source.display_matrix:
             stream.set_display_matrix(source.display_matrix)
-        stream.metadata.update(_kept_tags(template.metadata))
-        stream.disposition = template.disposition
+        if template is not None:
+            stream.metadata.update(kept_tags(template.metadata))
+            stream.disposition = template.disposition
         return stream
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            self._others.copy_until(packet.dts * packet.time_base)
+            if self._others is not None:
+                self._others.copy_until(packet.dts * packet.time_base)
             self._output.mux(packet)
 
     def _check_next(self, frame: PlanarFrame) -> None:
@@ -153,7 +159,8 @@ class VideoWriter:
             )
         with self._failures_named():
             self._mux(self._video.encode(None))
-            self._others.copy_until(None)
+            if self._others is not None:
+                self._others.copy_until(None)
             self._output.close()
             self._output = None
             with self._temporary.open("rb+") as file:
@@ -167,7 +174,7 @@ class VideoWriter:
                 # The trailer of a file that is thrown away may fail as the write before it did.
                 with suppress(av.error.FFmpegError, OSError):
                     container.close()
-        self._output = self._input = self._video = self._others = None
+        self._output = self._input = self._video = self._others = self._fields = None
         self._temporary.unlink(missing_ok=True)
 
     @contextmanager
@@ -187,46 +194,6 @@ class VideoWriter:
             ) from error
 
 
-class _CopiedPackets:
-    """Sound and subtitle packets of the source, muxed byte for byte in step with the new pictures."""
-
-    def __init__(self, source: Any, output: Any, info: SourceInfo) -> None:
-        self._output = output
-        self._streams = {
-            summary.index: _copied_stream(source.streams[summary.index], output)
-            for summary in copied_streams(info)
-        }
-        chosen = [source.streams[index] for index in self._streams]
-        self._packets = iter(source.demux(chosen) if chosen else ())
-        self._pending: Any = None
-
-    def copy_until(self, time_s: Fraction | None) -> None:
-        """Mux what comes before ``time_s`` seconds, or all that is left."""
-        while True:
-            packet = self._pending or next(self._packets, None)
-            self._pending = None
-            if packet is None:
-                return
-            if packet.dts is None:
-                continue
-            if time_s is not None and packet.dts * packet.time_base > time_s:
-                self._pending = packet
-                return
-            packet.stream = self._streams[packet.stream.index]
-            self._output.mux(packet)
-
-
-def _copied_stream(template: Any, output: Any) -> Any:
-    stream = output.add_stream_from_template(template)
-    stream.metadata.update(_kept_tags(template.metadata))
-    stream.disposition = template.disposition
-    return stream
-
-
-def _kept_tags(metadata: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in metadata.items() if key.lower() not in STALE_TAGS}
-
-
 def _muxer_options(suffix: str, tags: dict[str, str], source: SourceInfo) -> dict[str, str]:
     """Muxer options; bitexact keeps random ids and versions out, so that equal input gives equal bytes."""
     options = {"fflags": "+bitexact"}
@@ -240,13 +207,3 @@ def _muxer_options(suffix: str, tags: dict[str, str], source: SourceInfo) -> dic
     clock = lcm(1000, source.time_base.denominator)
     clock = clock if clock < MAX_MOVIE_CLOCK else source.time_base.denominator
     return {**options, "movflags": f"+faststart{colr}{custom}", "movie_timescale": str(clock)}
-
-
-def _encoder_options(name: str, encode: EncodeConfig, hdr: str) -> dict[str, str]:
-    if name == "ffv1":
-        return {"level": "3", "slices": str(THREADS), "slicecrc": "1", "g": "1"}
-    options = {"crf": str(encode.crf), "preset": encode.encoder_preset}
-    if name == "libx265":
-        fixed = f"log-level=none:pools={THREADS}:frame-threads=2"
-        options["x265-params"] = f"{fixed}:{hdr}" if hdr else fixed
-    return options

@@ -34,7 +34,7 @@ REPORT = RunReport(
 def test_a_good_run_says_no_more_than_needed() -> None:
     lines = summary(REPORT).splitlines()
     assert [line.split()[0] for line in lines] == [
-        *("frames", "flow", "model", "decoder", "hole", "mask", "memory", "written")
+        *("frames", "flow", "model", "decoder", "hole", "mask", "memory", "outside", "written")
     ]
     assert "20, 448x256; 8.0 s, 2.5 frames/s" in lines[0]
     assert "--flow-weights" not in lines[1]

@@ -100,7 +100,9 @@ def test_measuring_a_case_gives_a_table(folder: Path) -> None:
     header, body = stage_rows([("square", ours.report)])
     assert header[0] == "share of work"
     assert {"flow", "mask", "background", "remove"} <= set(header)
-    assert sum(int(cell.rstrip("%")) for cell in body[0][1:]) == pytest.approx(100, abs=6)
+    assert sum(int(cell.rstrip("%")) for cell in body[0][1:-1]) == pytest.approx(100, abs=6)
+    around = sum(int(body[0][header.index(stage)].rstrip("%")) for stage in ("decode", "composite", "encode"))
+    assert int(body[0][header.index("overhead")].rstrip("%")) == pytest.approx(around, abs=2)
 
 
 def test_the_command_prints_and_writes_its_table(folder: Path, tmp_path: Path) -> None:

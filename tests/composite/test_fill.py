@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from osor_video.background.recover import Plate
-from osor_video.composite.fill import RIM_PX, FrameGrain, join_alpha, make_fill
+from osor_video.composite.fill import RIM_PX, Fill, FrameGrain, dithered, join_alpha, make_fill
 from osor_video.composite.grain import Grain
 from osor_video.config import CompositeConfig
 from osor_video.removal.remover import Removal
@@ -190,3 +190,18 @@ def test_a_picture_is_generated_only_for_gaps_that_interpolation_cannot_bridge(
     removal = Removal(np.zeros(SIZE_HW, np.float32), decode)
     make_fill(holed(hole), hole, known, None, removal, CONFIG)
     assert len(asked) == decoded
+
+
+def test_a_fill_for_deep_sources_is_dithered_between_steps_of_8_bit() -> None:
+    flat = Fill(
+        np.full((40, 60, 3), 100 / 255, np.float32),
+        *(np.ones((40, 60), np.float32), np.zeros((40, 60), np.float32)),
+        (0, 0, 40, 60),
+        1.0,
+    )
+    steps = dithered(flat, 1, (0, 3)).rgb * 255 - 100
+    assert abs(float(steps.mean())) < 0.02
+    assert 0.45 < float(np.abs(steps).max()) <= 0.5001
+    assert np.array_equal(dithered(flat, 1, (0, 3)).rgb, dithered(flat, 1, (0, 3)).rgb)
+    assert not np.array_equal(dithered(flat, 1, (0, 3)).rgb, dithered(flat, 1, (0, 4)).rgb)
+    assert np.array_equal(dithered(flat, 0, (0, 3)).rgb, flat.rgb)

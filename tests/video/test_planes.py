@@ -9,7 +9,16 @@ import numpy.typing as npt
 import pytest
 
 from osor_video.video.frames import frame_planes, planar_color, planes_frame
-from osor_video.video.planes import ColorSpec, Matrix, Planes, blend_planes, planes_to_rgb
+from osor_video.video.planes import (
+    ColorSpec,
+    Matrix,
+    Planes,
+    blend_planes,
+    from_linear,
+    outside_difference,
+    planes_to_rgb,
+    to_linear,
+)
 from tests.video.clips import DEEP, DEEPER, PLAIN, TAG, index_planes
 
 SIZE = (64, 96)
@@ -19,6 +28,8 @@ SPECS = [
     DEEPER,
     ColorSpec("bt601", full_range=True, bit_depth=8, chroma_log2=(0, 0)),
     ColorSpec("bt601", full_range=True, bit_depth=8, chroma_log2=(0, 0), gray=True),
+    ColorSpec("rgb", full_range=True, bit_depth=16, chroma_log2=(0, 0)),
+    ColorSpec("bt709", full_range=False, bit_depth=10, chroma_log2=(0, 1), alpha=True),
 ]
 FloatMap = npt.NDArray[np.float32]
 
@@ -74,7 +85,7 @@ def test_outside_the_region_every_byte_stays(color: ColorSpec) -> None:
     assert not np.array_equal(out[0][alpha > 0], planes[0][alpha > 0])
     v, h = color.chroma_log2
     average = alpha.reshape(SIZE[0] >> v, 1 << v, SIZE[1] >> h, 1 << h).mean(axis=(1, 3))
-    for before, after in zip(planes[1:], out[1:], strict=True):
+    for before, after in zip(planes[1:3], out[1:3], strict=True):
         assert np.array_equal(after[average < 1 / 512], before[average < 1 / 512])
         assert not np.array_equal(after, before)
 
@@ -171,9 +182,65 @@ def test_other_forms_become_planes_of_the_same_colours(form: str) -> None:
     rgb = planes_to_rgb(frame_planes(frame, color), color)
 
     assert np.abs(rgb - smooth_rgb() * 255.0)[4:-4, 4:-4].mean() < 2
-    assert (note == "") == (form in ("nv12", "p010le"))
-    assert ("alpha" in note) == (form == "bgra")
+    assert (note == "") == (form != "yuv411p")
+    assert color.alpha == (form == "bgra")
+    assert color.matrix == ("rgb" if color.pix_fmt.startswith("gb") else "bt709")
     assert color.bit_depth == (10 if "10" in form else 8)
+
+
+@pytest.mark.parametrize("color", [PLAIN, DEEP, DEEPER, *SPECS[-2:]], ids=lambda c: c.pix_fmt)
+def test_odd_sizes_are_blended_in_their_own_planes(color: ColorSpec) -> None:
+    size = (63, 95)
+    planes, alpha = noise_planes(color, size), np.zeros(size, np.float32)
+    alpha[40:, 60:] = 1
+
+    rgb = np.full((*size, 3), 0.5, np.float32)
+    out = blend_planes(planes, rgb, alpha, color)
+    part = blend_planes(planes, rgb[40:, 60:], alpha[40:, 60:], color, (40, 60, 63, 95))
+
+    assert [plane.shape for plane in out] == list(color.plane_sizes(size))
+    assert all(np.array_equal(a, b) for a, b in zip(out, part, strict=True))
+    assert outside_difference(planes, out, alpha, color) == 0
+    corner = planes_to_rgb(out, color)[44:, 64:].astype(int)
+    assert np.abs(corner - 127.5).max() <= 1.5
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_one_moved_sample_outside_is_measured(number: int) -> None:
+    color = SPECS[-1]
+    planes, alpha = noise_planes(color), np.zeros(SIZE, np.float32)
+    alpha[8:20, 10:31] = 1
+    moved = tuple(plane.copy() for plane in planes)
+    # Within alpha's box all may change, but the alpha plane; the sample beside it may not.
+    moved[0][8:20, 10:31] = 0
+    moved[1][8:20, 5:16] = 0
+    assert outside_difference(planes, moved, alpha, color) == 0
+    assert outside_difference(planes, moved, alpha[8:20, 10:32], color, (8, 10, 20, 32)) == 0
+    place = (7, 15) if number != 1 else (7, 7)
+    moved[number][place] = planes[number][place] ^ 4
+    assert outside_difference(planes, moved, alpha, color) == 4
+
+
+@pytest.mark.parametrize("depth", [16, 32])
+def test_linear_light_is_seen_and_filled_through_the_srgb_curve(depth: int) -> None:
+    color = ColorSpec("rgb", full_range=True, bit_depth=depth, chroma_log2=(0, 0), linear=True)
+    planes = tuple(np.full(SIZE, value, color.dtype) for value in (0.2140, 7.5, np.nan))
+    # 0.2140 of the light is the middle grey of sRGB, 188 / 255 is half of the light.
+    assert planes_to_rgb(planes, color)[0, 0].tolist() == [0, 127, 255]
+    alpha = disc()
+    out = blend_planes(planes, np.full((*SIZE, 3), 188 / 255, np.float32), alpha, color)
+    assert outside_difference(planes, out, alpha, color) == 0
+    assert np.abs(out[0][alpha == 1].astype(float) - 0.5).max() < 0.005
+    assert np.isnan(out[2][alpha == 0]).all()
+    assert np.isfinite(out[2][alpha == 1]).all()
+    half = (alpha > 0.4) & (alpha < 0.6)
+    assert np.abs(out[0][half] - (0.214 * (1 - alpha[half]) + 0.5029 * alpha[half])).max() < 0.002
+
+
+def test_both_directions_of_the_curve() -> None:
+    values = np.linspace(0, 1, 1001, dtype=np.float32)
+    assert np.abs(from_linear(to_linear(values)) - values).max() < 1e-5
+    assert np.allclose(from_linear(np.array([np.nan, np.inf, -1, 9], np.float32)), [0, 1, 0, 1])
 
 
 def test_a_blend_of_a_small_clip_is_quick() -> None:

@@ -83,7 +83,7 @@ def test_frames_dropped_by_an_edit_list_are_not_counted(tmp_path: Path) -> None:
     assert (source.frames, source.skipped, source.pts[0]) == (19, 5, 0)
 
 
-def test_odd_size_is_worked_without_subsampling_and_says_so(tmp_path: Path) -> None:
+def test_an_odd_size_is_worked_in_its_own_planes(tmp_path: Path) -> None:
     full = ColorSpec("bt709", full_range=False, bit_depth=8, chroma_log2=(0, 0))
     path = tmp_path / "odd.mkv"
     make_clip(path, codec="ffv1", color=full, size_hw=(65, 97), frames=2)
@@ -92,8 +92,8 @@ def test_odd_size_is_worked_without_subsampling_and_says_so(tmp_path: Path) -> N
     _rewrap_as_420(path, tmp_path / "odd420.mkv")
 
     source = probe(tmp_path / "odd420.mkv")
-    assert source.color.pix_fmt == "yuv444p"
-    assert source.note == "odd picture size: yuv420p is converted once to yuv444p"
+    assert source.color.pix_fmt == "yuv420p"
+    assert source.note == ""
 
 
 def _rewrap_as_420(path: Path, target: Path) -> None:

@@ -99,15 +99,47 @@ def test_what_is_left_out_is_noted(tmp_path: Path, source: SourceInfo) -> None:
         StreamSummary(3, "audio", "aac"),
     )
     laden = replace(
-        source, streams=streams, hdr="hdr10=1", interlaced=True, note="rgb24 is converted once to yuv444p"
+        source, streams=streams, hdr="hdr10=1", interlaced=True, note="yuv411p is converted once to yuv444p"
     )
     notes = target_notes(tmp_path / "out.mkv", laden, EncodeConfig(lossless=True))
     assert notes == [
-        "data stream 1 (unknown) is not copied; chapters and timecode are written anew",
-        "audio stream 2 (unknown) is not copied",
-        "rgb24 is converted once to yuv444p",
+        "data stream 1 (unknown) is left behind: .mkv does not hold it",
+        "audio stream 2 (unknown) is left behind: .mkv does not hold it",
+        "yuv411p is converted once to yuv444p",
         "FFV1 carries no HDR10 mastering metadata; the colour tags are kept",
-        "interlaced frames are written as progressive ones, their fields woven as they were",
+        "stays interlaced; moving edges are combed and fills show it: --deinterlace makes whole pictures",
         "Matroska rounds timestamps to milliseconds; .mp4 and .mov keep them exactly",
     ]
     assert target_notes(tmp_path / "out.mp4", source, DEFAULT) == []
+
+
+def test_a_rate_factor_beyond_the_encoders_scale(tmp_path: Path, source: SourceInfo) -> None:
+    with pytest.raises(ConfigError, match=r"encode\.crf is 60, expected 0 to 51 for H\.264"):
+        check_target(tmp_path / "out.mp4", source, EncodeConfig(crf=60))
+    large = replace(source, size_hw=(64, 96))
+    check_target(tmp_path / "out.mp4", large, EncodeConfig(crf=60, codec="av1"))
+
+
+def test_streams_may_be_left_behind_on_request(tmp_path: Path, source: SourceInfo) -> None:
+    laden = replace(source, streams=(StreamSummary(1, "subtitle", "subrip"),))
+    with pytest.raises(VideoError, match=r"or leave it behind with --drop-streams\.$"):
+        check_target(tmp_path / "out.mp4", laden, DEFAULT)
+
+    willing = EncodeConfig(drop_streams=True)
+    check_target(tmp_path / "out.mp4", laden, willing)
+    assert target_notes(tmp_path / "out.mp4", laden, willing) == [
+        "subtitle stream 1 (subrip) is left behind: .mp4 does not hold it"
+    ]
+
+
+def test_telemetry_that_no_container_holds_is_only_noted(tmp_path: Path, source: SourceInfo) -> None:
+    laden = replace(source, streams=(StreamSummary(1, "data", "epg"),))
+    check_target(tmp_path / "out.mp4", laden, DEFAULT)
+    assert "data stream 1 (epg) is left behind" in target_notes(tmp_path / "out.mp4", laden, DEFAULT)[0]
+
+
+def test_timecode_and_chapters_are_written_anew(tmp_path: Path, source: SourceInfo) -> None:
+    streams = tuple(StreamSummary(1, "data", "unknown", role=role) for role in ("timecode", "chapters"))
+    laden = replace(source, streams=streams)
+    check_target(tmp_path / "out.mkv", laden, DEFAULT)
+    assert not [note for note in target_notes(tmp_path / "out.mkv", laden, DEFAULT) if "stream" in note]

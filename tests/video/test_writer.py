@@ -112,7 +112,7 @@ def test_an_rgb_source_keeps_its_colours(tmp_path: Path) -> None:
             clip.mux(stream.encode(frame))
         clip.mux(stream.encode(None))
     source = probe(tmp_path / "rgb.mov")
-    assert source.note == "rgb24 is converted once to yuv444p"
+    assert (source.note, source.color.pix_fmt) == ("", "gbrp")
 
     out = rewrite(source, tmp_path / "out.mp4")
 

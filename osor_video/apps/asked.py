@@ -1,0 +1,50 @@
+"""From the options of ``remove`` as typed to a job: settings by their keys, marks, regions, what is written beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from osor_video.apps.inputs import SeedOptions, check_source, load_config, painted_regions
+from osor_video.apps.removal import Extras, Job
+
+SETTINGS = {
+    **{"flow": "flow.backend", "flow_weights": "flow.weights", "tracker": "mask.tracker"},
+    **{"model": "removal.model", "device": "removal.device", "dtype": "removal.dtype"},
+    **{"fill": "fill", "effects": "effects.find", "plate": "background.plate", "seed": "seed"},
+    **{"codec": "encode.codec", "quality": "encode.quality", "crf": "encode.crf", "rate": "decode.rate"},
+}
+"""Key in ``Config`` of each option that gives a value."""
+SWITCHES = {
+    **{
+        "lossless": "encode.lossless",
+        "lossless_check": "encode.check",
+        "drop_streams": "encode.drop_streams",
+    },
+    "deinterlace": "decode.deinterlace",
+}
+"""The same of those that turn something on."""
+
+
+def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted key; None = not given."""
+    values = {key: given[name] for name, key in SETTINGS.items()}
+    return values | {key: given[name] or None for name, key in SWITCHES.items()}
+
+
+def removal_job(given: Mapping[str, Any]) -> Job:
+    """What is to be removed from which clip, and how.
+
+    Raises ConfigError, MaskError and VideoError for what can be refused before anything is decoded.
+    """
+    seed_parts = (given[name] for name in ("box", "polygon", "points", "not_points", "labels", "fit_mask"))
+    marked = SeedOptions(tuple(given["mask"] or ()), *seed_parts)
+    marked.check()
+    check_source(given["source"], given["output"])
+    sides = ("masks_out", "effects_out", "report", "contact_sheet", "alpha_out", "matte")
+    extras = Extras(*(given[name] for name in sides))
+    extras.check()
+    config = load_config(given["preset"], given["config"], given["settings"] or [], settings_of(given))
+    regions = painted_regions(given["effect_mask"] or [], given["keep"] or [], given["fit_mask"])
+    way = given["threads"], given["quiet"], extras, regions
+    return Job(given["source"], marked.marks(), given["output"], config, *way)
