@@ -20,6 +20,7 @@ from osor_video.apps.inputs import (
     frame_numbers,
     load_config,
     painted_regions,
+    unfinished_runs,
 )
 
 app = typer.Typer(
@@ -125,6 +126,13 @@ EffectsOut = Annotated[
     typer.Option("--effects-out", help="Folder for the shadows and reflections that were found, as PNG."),
 ]
 Report = Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on where the same command was cut off; begin where there is nothing."),
+]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Throw away what an unfinished run of this output left.")
+]
 Preview = Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")]
 Crf = Annotated[int | None, typer.Option("--crf", help="Encoding quality; lower is better.")]
 Lossless = Annotated[bool, typer.Option("--lossless", help="FFV1, for .mkv.")]
@@ -214,29 +222,26 @@ def remove(
     preview: Preview = None,
     crf: Crf = None,
     lossless: Lossless = False,
+    resume: Resume = False,
+    restart: Restart = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Remove the marked object from the whole clip."""
     named = _networks(flow, flow_weights, tracker) | _model(model, device, dtype)
-    named |= {
-        "fill": fill,
-        "effects.find": effects,
-        "background.plate": plate,
-        "seed": seed,
-        "encode.crf": crf,
-        "encode.lossless": lossless or None,
-    }
+    named |= {"fill": fill, "effects.find": effects, "background.plate": plate, "seed": seed}
+    named |= {"encode.crf": crf, "encode.lossless": lossless or None}
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
 
         marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
         marked.check()
         check_source(source, output)
+        unfinished = unfinished_runs(resume, restart)
         (extras := removal.Extras(masks_out, effects_out, report, contact_sheet)).check()
         values = load_config(preset, config, settings or [], named)
         regions = painted_regions(effect_mask or [], keep or [], fit_mask)
-        job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras, regions)
+        job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras, regions, unfinished)
         if preview is None:
             removal.remove_clip(job)
         else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from osor_video.config import Config
     from osor_video.masks.marks import Marks
     from osor_video.masks.region import Regions
+    from osor_video.work.folder import Unfinished
 
 SEED_FORMS = "--mask FIRST.png, --box x,y,width,height, --polygon x1,y1,x2,y2,x3,y3 or --points x,y"
 
@@ -184,16 +185,37 @@ def check_source(path: Path, output: Path | None) -> None:
         )
 
 
-def check_clip(source: Path, marks: Marks, regions: Regions, output: Path | None, config: Config) -> None:
-    """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded."""
+def unfinished_runs(resume: bool, restart: bool) -> Unfinished:
+    """What is to become of an unfinished run; ConfigError for both options together."""
+    if resume and restart:
+        raise ConfigError(
+            "--resume goes on with an unfinished run, --restart throws it away. Give one of them."
+        )
+    return "resume" if resume else "restart" if restart else "refuse"
+
+
+def check_clip(
+    source: Path,
+    marks: Marks,
+    regions: Regions,
+    output: Path | None,
+    config: Config,
+    unfinished: Unfinished = "refuse",
+) -> None:
+    """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded.
+
+    So is a target that another run writes, or has left unfinished.
+    """
     from osor_video.background.given import open_plate  # noqa: PLC0415
     from osor_video.video.orient import shown_size  # noqa: PLC0415
     from osor_video.video.probe import probe  # noqa: PLC0415
     from osor_video.video.target import check_target  # noqa: PLC0415
+    from osor_video.work.folder import check_work  # noqa: PLC0415
 
     info = probe(source)
     if output is not None:
         check_target(output, info, config.encode)
+        check_work(output, unfinished)
     size_hw = shown_size(info.size_hw, info.rotation)
     marks.resolve(info.frames, size_hw)
     regions.check(info.frames, size_hw)

@@ -20,6 +20,7 @@ from osor_video.masks.region import NO_REGIONS, Regions
 
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
+    from osor_video.work.folder import Unfinished
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Job:
     quiet: bool
     extras: Extras = Extras()
     regions: Regions = NO_REGIONS
+    unfinished: Unfinished = "refuse"
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet."""
@@ -60,13 +62,15 @@ class Job:
 
 def remove_clip(job: Job) -> None:
     """Write the whole clip, and the extras where asked for."""
-    check_clip(job.source, job.marks, job.regions, job.output, job.config)
+    check_clip(job.source, job.marks, job.regions, job.output, job.config, job.unfinished)
     tell_licence(job)
     remover, extras = build_remover(job), job.extras
     masks = MaskFiles(extras.masks_out) if extras.masks_out or extras.contact_sheet else None
     effects = MaskFiles(extras.effects_out) if extras.effects_out else None
     with shown_progress(job.quiet) as progress:
-        report = remover.remove(job.source, job.marks, job.output, progress, masks, job.regions, effects)
+        report = remover.remove(
+            *(job.source, job.marks, job.output, progress, masks, job.regions, effects, job.unfinished)
+        )
     for files in (masks, effects):
         if files:
             files.write()

@@ -22,7 +22,7 @@ from osor_video.flow.warp import warp
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
 from osor_video.masks.refiner import LEAST_SIDE_CELLS, MaskRefiner
-from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, TrackedFrame, main_parts
+from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, State, TrackedFrame, main_parts
 from osor_video.tensors import FloatMap, Mask, Picture
 
 SEEN = 0.25
@@ -112,6 +112,27 @@ class RefinedTracker:
         self._recent.append(Remembered(view.features, label, view.origin))
         self._past.append(_Past(picture, self._label))
         return TrackedFrame(main_parts(found > 0.5), score)
+
+    def state(self) -> State:
+        """The last mask, and what is remembered of earlier frames."""
+        return {
+            "here": self._here,
+            "soft": torch.from_numpy(self._soft.copy()),
+            "grid_hw": self._grid_hw,
+            "label": self._label.clone(),
+            "first": self._first.kept(),
+            "recent": [frame.kept() for frame in self._recent],
+            "past": [(torch.from_numpy(past.picture.copy()), past.label.clone()) for past in self._past],
+        }
+
+    def go_on(self, state: State) -> None:
+        """Stand where the tracker stood that said ``state``."""
+        self._here, self._soft, self._label = state["here"], state["soft"].numpy(), state["label"]
+        self._size_hw, self._grid_hw = self._soft.shape, state["grid_hw"]
+        self._first = Remembered(*state["first"])
+        count = self._config.recent_frames
+        self._recent = deque((Remembered(*frame) for frame in state["recent"]), maxlen=count)
+        self._past = deque((_Past(picture.numpy(), label) for picture, label in state["past"]), maxlen=count)
 
     def _choose_grid(self) -> tuple[int, int]:
         """Cells of the whole frame, so many that the object as last seen is ``object_cells`` wide."""
