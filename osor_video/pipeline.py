@@ -21,7 +21,6 @@ import numpy as np
 from osor_video.analysis import FirstPass, FrameNotes, shots_of, track_back, ways_back, with_hole_boxes
 from osor_video.background.given import GivenPlate, open_plate
 from osor_video.config import Config, MaskConfig
-from osor_video.errors import VideoError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.flow.weights import build_flow
 from osor_video.masks.build import build_tracker, check_sam2, object_of
@@ -39,7 +38,7 @@ from osor_video.restore import Carry, Restored, Restorer
 from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.orient import shown_size, to_coded, to_shown
 from osor_video.video.planes import planes_to_rgb
-from osor_video.video.probe import SourceInfo, probe
+from osor_video.video.probe import SourceInfo, check_frame, probe
 from osor_video.video.reader import open_reader, read_planes, read_span
 from osor_video.video.target import check_target
 from osor_video.video.writer import VideoWriter
@@ -69,9 +68,12 @@ class _Tally:
         self.frames = 0
         self.borrowed: dict[int, float] = {}
         self.replaced = 0.0
+        self.damaged: list[int] = []
 
     def add(self, edit: Edit) -> None:
         """The next frame's."""
+        if edit.damaged:
+            self.damaged.append(self.frames)
         if edit.borrowed is not None:
             self.borrowed[self.frames] = edit.borrowed
             self.replaced += edit.replaced
@@ -216,7 +218,13 @@ class VideoRemover:
             mask_drift=_signs(drift),
             cuts=[i for i in range(1, source.frames) if shots[i] != shots[i - 1]],
             untouched=_untouched(shots, holes),
-            notes=[*([source.note] if source.note else []), *writer.notes, *resumed],
+            damaged=tally.damaged,
+            notes=[
+                *([source.note] if source.note else []),
+                *([_damage(tally.damaged)] if tally.damaged else []),
+                *writer.notes,
+                *resumed,
+            ],
             peak_memory_mb=peak_memory_mb(),
         )
 
@@ -242,8 +250,7 @@ class VideoRemover:
         Only the few frames before it are finished, enough for the carried latent.
         """
         source = probe(path)
-        if not 0 <= frame < source.frames:
-            raise VideoError(f"Frame {frame} is not in {path}: it has frames 0 to {source.frames - 1}.")
+        check_frame(source, frame)
         with shared_cores() as pool:
             clip = self._analyse(source, marks, pool, Stopwatch(), progress, None, regions)
             start = max(0, frame - self.config.removal.anchor_frames)
@@ -412,6 +419,14 @@ def _untouched(shots: Sequence[int], holes: Sequence[bool]) -> list[int]:
     """First frames of the shots in which nothing is masked."""
     grouped = [list(shot) for _, shot in groupby(range(len(shots)), lambda index: shots[index])]
     return [shot[0] for shot in grouped if not any(holes[index] for index in shot)]
+
+
+def _damage(frames: Sequence[int]) -> str:
+    """The warning about a damaged source."""
+    return (
+        f"the source is damaged at {len(frames)} frames, {frames[0]} to {frames[-1]}: what decodes of them stands there, or the "
+        "frame before; all times are kept"
+    )
 
 
 def _resumed(book: NoteBook, edits: EditBook) -> list[str]:

@@ -48,6 +48,8 @@ class Rig:
         child = os.fork()
         if child:
             return child
+        # Where the parent runs in the background it ignores Ctrl-C, and its children would too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         log = os.open(self.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)

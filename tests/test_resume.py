@@ -207,7 +207,7 @@ def test_a_damaged_or_missing_work_file_is_told(
     assert not work.exists()
 
 
-DIFFERENT = {
+DIFFERENT: dict[str, tuple[dict[str, Any], str]] = {
     "seed": ({"seed": 5}, "seed was 0, is 5"),
     "a nested setting": ({"mask": {"grow": 0.05}}, r"mask\.grow was 0\.016, is 0\.05"),
 }
@@ -348,9 +348,10 @@ def test_notes_come_back_as_they_were_and_few_are_in_memory(tmp_path: Path) -> N
 
 def test_edits_come_back_as_they_were() -> None:
     random = np.random.default_rng(1)
-    for dtype, top in ((np.uint8, 255), (np.uint16, 1023)):
+    for top in (255, 1023):
         before: Planes = tuple(
-            np.asarray(random.integers(0, top, size), dtype) for size in ((24, 32), (12, 16), (12, 16))
+            random.integers(0, top, size).astype(np.uint8 if top == 255 else np.uint16)
+            for size in ((24, 32), (12, 16), (12, 16))
         )
         after = tuple(plane.copy() for plane in before)
         after[0][3:9, 5:30] = random.integers(0, top, (6, 25))

@@ -201,14 +201,15 @@ def check_clip(
     output: Path | None,
     config: Config,
     unfinished: Unfinished = "refuse",
+    frame: int = 0,
 ) -> None:
     """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded.
 
-    So is a target that another run writes, or has left unfinished.
+    So is a target that another run writes, or has left unfinished, and a ``frame`` that the clip does not have.
     """
     from osor_video.background.given import open_plate  # noqa: PLC0415
     from osor_video.video.orient import shown_size  # noqa: PLC0415
-    from osor_video.video.probe import probe  # noqa: PLC0415
+    from osor_video.video.probe import check_frame, probe  # noqa: PLC0415
     from osor_video.video.target import check_target  # noqa: PLC0415
     from osor_video.work.folder import check_work  # noqa: PLC0415
 
@@ -220,6 +221,7 @@ def check_clip(
     marks.resolve(info.frames, size_hw)
     regions.check(info.frames, size_hw)
     open_plate(config, info)
+    check_frame(info, frame)
 
 
 def check_file_target(path: Path | None, option: str, suffixes: tuple[str, ...]) -> None:

@@ -85,7 +85,7 @@ def remove_clip(job: Job) -> None:
 def preview_frame(job: Job, frame: int) -> None:
     """Write one frame beside its finished self as PNG."""
     check_file_target(job.output, "-o with --preview", (".png",))
-    check_clip(job.source, job.marks, job.regions, None, job.config)
+    check_clip(job.source, job.marks, job.regions, None, job.config, frame=frame)
     tell_licence(job)
     with shown_progress(job.quiet) as progress:
         before, after = build_remover(job).preview(job.source, job.marks, frame, progress, job.regions)

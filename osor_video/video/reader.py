@@ -1,6 +1,7 @@
 """Reading a probed source front to back: RGB for analysis, or the source's own planes for compositing.
 
-Every reader gives exactly the frames that were probed, in order, or raises: none is skipped or invented.
+Every reader gives exactly the frames that were probed, in order, or raises. Where the file is damaged in its middle, frames
+that are not there are stood in for and marked (``damage.py``).
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from osor_video.errors import VideoError
+from osor_video.video.damage import check_form, decoded_whole
 from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
 from osor_video.video.planes import PlanarFrame, Planes, planes_to_rgb
 from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
@@ -87,12 +88,14 @@ def read_planes(source: SourceInfo) -> Generator[PlanarFrame, None, None]:
     """Every frame in the source's own samples, by PyAV. Closing the generator closes the file.
 
     Raises:
-        VideoError: at the first frame that is damaged or is not the one that was probed.
+        VideoError: where it is not what was probed, or damaged beyond bridging (see ``decoded_whole``).
     """
-    with closing(_decoded(source)) as frames:
-        for index, frame in enumerate(frames):
+    with opened(source.path) as container:
+        stream = video_stream(container, source.path)
+        stream.thread_type = "AUTO"
+        for index, (frame, bad) in enumerate(decoded_whole(source, container, stream)):
             planes = frame_planes(frame, source.color)
-            yield PlanarFrame(index, source.pts[index], planes, int(frame.duration or 0))
+            yield PlanarFrame(index, source.pts[index], planes, int(frame.duration or 0), bad)
 
 
 def read_span(source: SourceInfo, start: int, stop: int) -> list[RgbFrame]:
@@ -129,7 +132,7 @@ def _span_from_sync(source: SourceInfo, start: int, stop: int) -> dict[int, Plan
                         return None
                 for frame in packet.decode():
                     if frame.pts in places and not frame.is_corrupt:
-                        _check_frame(source, places[frame.pts], frame)
+                        check_form(source, places[frame.pts], frame)
                         found[places[frame.pts]] = frame_planes(frame, source.color)
                 if len(found) == len(places):
                     return found
@@ -146,13 +149,17 @@ def _rgb_by_pyav(source: SourceInfo) -> Generator[RgbFrame, None, None]:
 
 
 def _rgb_by_decord(source: SourceInfo, handle: Any) -> Generator[RgbFrame, None, None]:
-    """RGB from decord, strictly front to back: on open groups its random access gives wrong frames."""
+    """RGB from decord, strictly front to back: on open groups its random access gives wrong frames.
+
+    Where it stops at damage PyAV reads the rest, which bridges what can be bridged.
+    """
     decord = import_module("decord")
     for index, pts in enumerate(source.pts):
         try:
             rgb = handle.next().asnumpy()
-        except (decord.DECORDError, StopIteration) as error:
-            raise _damaged(source, index, "decord stops there") from error
+        except (decord.DECORDError, StopIteration):
+            yield from islice(_rgb_by_pyav(source), index, None)
+            return
         yield RgbFrame(index, pts, rgb)
 
 
@@ -165,6 +172,7 @@ def _open_decord(source: SourceInfo) -> tuple[Any, str]:
         decord = import_module("decord")
     except (ImportError, OSError, RuntimeError):
         return None, "decord does not load"
+    decord.logging.set_level(decord.logging.QUIET)
     try:
         handle = decord.VideoReader(str(source.path))
         start_s = float(handle.get_frame_timestamp(0)[0])
@@ -194,45 +202,3 @@ def _unfit_for_decord(source: SourceInfo) -> str:
         and source.color.matrix != "bt601",
     }
     return next((why for why, applies in obstacles.items() if applies), "")
-
-
-def _decoded(source: SourceInfo) -> Generator[Any, None, None]:
-    """PyAV frames, each checked against the probe."""
-    with opened(source.path) as container:
-        stream = video_stream(container, source.path)
-        stream.thread_type = "AUTO"
-        index = 0
-        frames = container.decode(stream)
-        while True:
-            try:
-                frame = next(frames, None)
-            except av.error.FFmpegError as error:
-                raise _damaged(source, index, str(error.strerror)) from error
-            if frame is None:
-                break
-            _check_frame(source, index, frame)
-            yield frame
-            index += 1
-    if index != source.frames:
-        raise _damaged(source, index, "the file ends there")
-
-
-def _check_frame(source: SourceInfo, index: int, frame: Any) -> None:
-    if frame.is_corrupt:
-        raise _damaged(source, index, "the decoder flags it as corrupt")
-    if index >= source.frames or frame.pts != source.pts[index]:
-        expected = source.pts[index] if index < source.frames else "the end"
-        raise _damaged(source, index, f"its timestamp is {frame.pts}, the file's index says {expected}")
-    if (frame.height, frame.width) != source.size_hw or frame.format.name != source.pix_fmt:
-        raise VideoError(
-            f"{source.path} changes from {source.size_hw} {source.pix_fmt} to {(frame.height, frame.width)} "
-            f"{frame.format.name} at frame {index} (height, width). Expected one form throughout; split it."
-        )
-
-
-def _damaged(source: SourceInfo, index: int, why: str) -> VideoError:
-    at_s = float((source.pts[min(index, source.frames - 1)] - source.pts[0]) * Fraction(source.time_base))
-    return VideoError(
-        f"{source.path} is damaged at frame {index} of {source.frames} ({at_s:.2f} s): {why}; {index} frames "
-        f"come before. Get a good copy or keep the part before: ffmpeg -i IN -t {at_s:.3f} -c copy OUT.mkv"
-    )

@@ -46,13 +46,14 @@ class Edit:
     effect: bytes = b""
     borrowed: float | None = None
     replaced: float = 0.0
+    damaged: bool = False
 
     @classmethod
     def of(cls, restored: Restored) -> Edit:
         """What was changed in a frame."""
-        fill = restored.fill
+        fill, bad = restored.fill, restored.frame.damaged
         if fill is None:
-            return cls()
+            return cls(damaged=bad)
         effect = np.rint(fill.effect * 255).astype(np.uint8)
         planes = tuple(map(_pack, restored.frame.planes, restored.before))
         return cls(
