@@ -20,6 +20,7 @@ from osor_video.apps.inputs import (
     frame_numbers,
     load_config,
     painted_regions,
+    speed_extent,
     unfinished_runs,
 )
 
@@ -153,6 +154,12 @@ RandomWeights = Annotated[
     typer.Option(
         "--random-weights", help="With --model osor-sdxl: its true size, against a plain loop over frames."
     ),
+]
+SpeedLengths = Annotated[
+    str | None, typer.Option("--lengths", metavar="N,N,...", help="With --speed: other lengths.")
+]
+SpeedSize = Annotated[
+    str | None, typer.Option("--size", metavar="WxH", help="With --speed: scaled to this size.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
@@ -300,6 +307,8 @@ def bench(
     speed: Annotated[
         bool, typer.Option("--speed", help="Frames/s and memory at 100, 200 and 400 frames.")
     ] = False,
+    lengths: SpeedLengths = None,
+    size: SpeedSize = None,
     davis: Annotated[
         Path | None,
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
@@ -334,7 +343,7 @@ def bench(
             return
         cases = benchmark.chosen_cases(clips, case or [])
         if speed:
-            benchmark.measure_lengths(cases[0], values, markdown)
+            benchmark.measure_lengths(cases[0], values, markdown, *speed_extent(lengths, size))
         else:
             from osor_video.benchmark.run import Extent  # noqa: PLC0415
 

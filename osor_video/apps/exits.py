@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
-from osor_video.errors import OsorError
+from osor_video.errors import ConfigError, OsorError
 
 PROGRAM = "osor-video"
 INTERRUPTED, TERMINATED = 130, 143
@@ -28,6 +30,8 @@ def spoken_errors() -> Iterator[None]:
 
     SIGTERM ends the block as Ctrl-C does: what is open is closed, what is finished is kept.
     """
+    if not (chatter := logging.getLogger("PIL")).handlers:
+        chatter.addHandler(logging.NullHandler())  # what it says of a damaged picture is said in our words
     try:
         with _terminable():
             yield
@@ -46,6 +50,20 @@ def say(text: str) -> None:
     """One line on stderr. What a library or a file said, and is quoted, may have lines and control characters of its own."""
     line = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
     typer.echo(f"{PROGRAM}: {line}", err=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A file or folder beside the clip is written: ConfigError where that fails, and no half of a file is left."""
+    try:
+        yield
+    except OSError as error:
+        if path.is_file():
+            path.unlink()
+        raise ConfigError(
+            f"{path} could not be written ({error.strerror}). Free some space, or choose another place; what was written before "
+            "it is whole."
+        ) from error
 
 
 def _ended(how: str, error: BaseException) -> str:

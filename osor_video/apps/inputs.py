@@ -162,6 +162,21 @@ def frame_numbers(text: str) -> tuple[int, ...]:
     return values
 
 
+def speed_extent(lengths: str | None, size: str | None) -> tuple[tuple[int, ...], tuple[int, int] | None]:
+    """ "100,2000" and "640x360" -> ((100, 2000), (360, 640)); ConfigError for anything else."""
+    counts = () if lengths is None else _integers(lengths)
+    if counts is None or (counts and min(counts) < 2):
+        raise ConfigError(
+            f"--lengths is {lengths!r}, expected numbers of frames from 2 on, such as 100,2000."
+        )
+    if size is None:
+        return counts, None
+    sides = _integers(size.replace("x", ","))
+    if sides is None or len(sides) != 2 or min(sides) < 64 or any(side % 2 for side in sides):
+        raise ConfigError(f"--size is {size!r}, expected even numbers from 64 on, such as 640x360.")
+    return counts, (sides[1], sides[0])
+
+
 def load_config(
     preset: str, file: Path | None, settings: Iterable[str] = (), named: dict[str, Any] | None = None
 ) -> Config:

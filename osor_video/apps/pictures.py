@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from osor_video.apps.exits import writing
+
 GAP_PX = 4
 
 
@@ -38,9 +40,12 @@ class MaskFiles:
         """Write ``00000.png`` and so on; returns how many."""
         if self._folder is None:
             return len(self._files)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         for index, data in self._files.items():
-            (self._folder / f"{index:05d}.png").write_bytes(data)
+            path = self._folder / f"{index:05d}.png"
+            with writing(path):
+                path.write_bytes(data)
         return len(self._files)
 
 
@@ -53,8 +58,9 @@ def side_by_side(*pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     """Write an RGB or grey picture as PNG, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(picture))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png_bytes(picture))
 
 
 def png_bytes(picture: npt.NDArray[np.uint8]) -> bytes:

@@ -10,6 +10,7 @@ import cv2
 import typer
 
 from osor_video.apps.doubts import doubts, write_contact_sheet
+from osor_video.apps.exits import writing
 from osor_video.apps.inputs import check_clip, check_file_target, check_folder_target
 from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
 from osor_video.apps.progress import shown_progress
@@ -77,8 +78,9 @@ def remove_clip(job: Job) -> None:
     if masks and extras.contact_sheet:
         write_contact_sheet(extras.contact_sheet, job.source, masks, report.mask_scores)
     if extras.report:
-        extras.report.parent.mkdir(parents=True, exist_ok=True)
-        report.write(extras.report)
+        with writing(extras.report):
+            extras.report.parent.mkdir(parents=True, exist_ok=True)
+            report.write(extras.report)
     job.tell(summary(report))
 
 

@@ -72,6 +72,10 @@ class GivenPlate:
         if self._clip is not None:
             with open_reader(self._clip, "pyav") as frames:
                 for frame in frames:
+                    if frame.damaged:
+                        raise VideoError(
+                            f"The plate {self._path} is damaged at frame {frame.index}. Render it again."
+                        )
                     yield to_coded(to_shown(frame.rgb, self._clip.rotation), self._source.rotation)
 
 

@@ -179,7 +179,7 @@ def _first_frame(container: Any, path: Path) -> Any:
     return first
 
 
-def _readable(container: Any) -> Iterator[Any]:
+def _readable(container: Any, path: Path) -> Iterator[Any]:
     """Every packet up to the end, or up to where the file can be followed no further."""
     packets = container.demux()
     while True:
@@ -187,6 +187,12 @@ def _readable(container: Any) -> Iterator[Any]:
             packet = next(packets, None)
         except av.error.FFmpegError:
             return
+        except IndexError as error:
+            # PyAV knows the streams of the begin alone.
+            raise VideoError(
+                f"{path} gains a stream in its middle, expected the same streams throughout. Put it into another container "
+                "first, for example: ffmpeg -i IN -map 0:v -map 0:a? -c copy OUT.mkv"
+            ) from error
         if packet is None:
             return
         yield packet
@@ -197,7 +203,7 @@ def _scan(container: Any, stream: Any, first_pts: int, path: Path) -> _Packets:
     pts: list[int] = []
     tail: list[Any] = []
     skipped, end = 0, Fraction(0)
-    for packet in _readable(container):
+    for packet in _readable(container, path):
         if packet.pts is None:
             continue
         end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)

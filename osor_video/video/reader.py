@@ -28,11 +28,12 @@ from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
 
 @dataclass(frozen=True)
 class RgbFrame:
-    """One decoded frame as uint8 [H, W, 3] RGB; ``pts`` counts the source's time base."""
+    """One decoded frame as uint8 [H, W, 3] RGB; ``pts`` counts the source's time base, ``damaged`` is that of PlanarFrame."""
 
     index: int
     pts: int
     rgb: npt.NDArray[np.uint8]
+    damaged: bool = False
 
 
 class FrameReader:
@@ -145,7 +146,8 @@ def _rgb_by_pyav(source: SourceInfo) -> Generator[RgbFrame, None, None]:
     """RGB from the source's own planes, with the colour matrix and range that it states."""
     with closing(read_planes(source)) as frames:
         for frame in frames:
-            yield RgbFrame(frame.index, frame.pts, planes_to_rgb(frame.planes, source.color))
+            rgb = planes_to_rgb(frame.planes, source.color)
+            yield RgbFrame(frame.index, frame.pts, rgb, frame.damaged)
 
 
 def _rgb_by_decord(source: SourceInfo, handle: Any) -> Generator[RgbFrame, None, None]:
