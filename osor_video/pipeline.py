@@ -425,7 +425,7 @@ def _damage(frames: Sequence[int]) -> str:
     """The warning about a damaged source."""
     return (
         f"the source is damaged at {len(frames)} frames, {frames[0]} to {frames[-1]}: what decodes of them stands there, or the "
-        "frame before; all times are kept"
+        "frame before, and frames behind them may show traces; all times are kept"
     )
 
 

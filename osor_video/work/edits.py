@@ -56,9 +56,8 @@ class Edit:
             return cls(damaged=bad)
         effect = np.rint(fill.effect * 255).astype(np.uint8)
         planes = tuple(map(_pack, restored.frame.planes, restored.before))
-        return cls(
-            planes, fill.box, zlib.compress(effect.tobytes(), 1), fill.borrowed, float(fill.alpha.sum())
-        )
+        deflated = zlib.compress(effect.tobytes(), 1)
+        return cls(planes, fill.box, deflated, fill.borrowed, float(fill.alpha.sum()), bad)
 
     def on(self, frame: PlanarFrame) -> PlanarFrame:
         """The source's ``frame`` with the changes."""

@@ -124,17 +124,6 @@ def test_another_form_than_probed_is_an_error(tmp_path: Path) -> None:
         list(read_planes(replace(source, size_hw=(32, 32))))
 
 
-@pytest.mark.parametrize("decoder", ["pyav", "auto"])
-def test_damage_in_the_middle_stops_the_reading(tmp_path: Path, decoder: str) -> None:
-    path = make_clip(tmp_path / "a.mp4", frames=40, gop=40, size_hw=(128, 192))
-    data = bytearray(path.read_bytes())
-    middle = data.index(b"mdat") + len(data) // 3
-    data[middle : middle + 600] = bytes(255 - byte for byte in data[middle : middle + 600])
-    path.write_bytes(data)
-    with pytest.raises(VideoError, match="damaged"):
-        indices(probe(path), decoder)
-
-
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files through /proc")
 def test_readers_free_the_file(tmp_path: Path) -> None:
     source = probe(make_clip(tmp_path / "a.mp4"))
