@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby, repeat
@@ -103,20 +103,31 @@ class Restorer:
         keys: deque[ShotFrame] = deque()
         carry = carry or Carry()
         first = start - start % size
+        ahead: Future[None] | None = None
         with closing(self._laid()) as laid:
             for _ in range(first):
                 next(laid)
-            for begin in range(first, len(self._notes), size):
-                end = min(begin + size, len(self._notes))
-                self._load(planes, first, end + reach, loaded, keys)
-                window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
-                pictures = {item.planes.index: next(laid) for item in window}
-                results, carry = self._finish(
-                    [item for item in window if item.planes.index >= start], keys, pictures, carry
-                )
-                yield results, carry
-                while keys and keys[0].index < end - reach:
-                    keys.popleft()
+            try:
+                for begin in range(first, len(self._notes), size):
+                    end = min(begin + size, len(self._notes))
+                    if ahead is None:
+                        self._load(planes, first, end + reach, loaded, keys)
+                    else:
+                        ahead.result()
+                    window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
+                    pictures = {item.planes.index: next(laid) for item in window}
+                    known = list(keys)
+                    # The next window is decoded while this one is in work.
+                    ahead = self._pool.submit(self._load, planes, first, end + size + reach, loaded, keys)
+                    results, carry = self._finish(
+                        [item for item in window if item.planes.index >= start], known, pictures, carry
+                    )
+                    yield results, carry
+                    while keys and keys[0].index < end - reach:
+                        keys.popleft()
+            finally:
+                # Whoever closes ``planes`` after this must find it at rest.
+                wait([] if ahead is None else [ahead])
 
     def _laid(self) -> Generator[Picture | None, None, None]:
         """The user's plate for every frame, None where there is none."""

@@ -66,7 +66,7 @@ def make_masks(folder: Path) -> list[Path]:
     mask = np.zeros(SIZE_HW, np.uint8)
     mask[20:44, 30:60] = 255
     deep, colours = mask.astype(np.uint16) * 257, np.dstack([mask] * 3)
-    pictures = {f"mask{suffix}": mask for suffix in MASKS if suffix != ".tga"}
+    pictures: dict[str, Any] = {f"mask{suffix}": mask for suffix in MASKS if suffix != ".tga"}
     pictures |= {"deep.png": deep, "colour.png": colours, "alpha.png": np.dstack([colours, mask])}
     for name, picture in pictures.items():
         cv2.imwrite(str(folder / name), picture)

@@ -349,9 +349,9 @@ def test_notes_come_back_as_they_were_and_few_are_in_memory(tmp_path: Path) -> N
 def test_edits_come_back_as_they_were() -> None:
     random = np.random.default_rng(1)
     for top in (255, 1023):
+        dtype: Any = np.uint8 if top == 255 else np.uint16
         before: Planes = tuple(
-            random.integers(0, top, size).astype(np.uint8 if top == 255 else np.uint16)
-            for size in ((24, 32), (12, 16), (12, 16))
+            np.asarray(random.integers(0, top, size), dtype) for size in ((24, 32), (12, 16), (12, 16))
         )
         after = tuple(plane.copy() for plane in before)
         after[0][3:9, 5:30] = random.integers(0, top, (6, 25))

@@ -166,7 +166,16 @@ def test_a_full_disk_is_a_sentence_and_with_room_the_run_goes_on(
     material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "o.mkv"
-    command = ("remove", material.clip, "--mask", material.first, "-o", output, "--lossless", "--quiet")
+    command: tuple[Any, ...] = (
+        "remove",
+        material.clip,
+        "--mask",
+        material.first,
+        "-o",
+        output,
+        "--lossless",
+        "--quiet",
+    )
     command += ("--model", material.model, "--flow", "dis")
     with no_file_above(1000):
         refused(run(*command), "There is no room for the work files")

@@ -84,7 +84,7 @@ def test_both_readers_give_every_frame(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "a.mp4", frames=40)
     source = probe(spoil_packets(whole, tmp_path / "b.mp4", lambda number: 17 <= number < 20))
     for decoder in ("auto", "pyav"):
-        with open_reader(source, decoder) as reader:  # type: ignore[arg-type]
+        with open_reader(source, decoder) as reader:
             found = [(frame.index, frame.pts) for frame in reader]
         assert found == list(enumerate(source.pts))
 
