@@ -26,6 +26,11 @@ from osor_video.video.planes import PlanarFrame, Planes, planes_to_rgb
 from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
 
 
+DECORD_MB = 64.0
+"""Decoded size of a clip up to which decord reads it: it decodes ahead without a bound, so a long clip would fill the memory
+(measured: 345 MB over 2,000 frames of 640x360, and more the busier the processor is)."""
+
+
 @dataclass(frozen=True)
 class RgbFrame:
     """One decoded frame as uint8 [H, W, 3] RGB; ``pts`` counts the source's time base, ``damaged`` is that of PlanarFrame."""
@@ -67,7 +72,7 @@ def open_reader(source: SourceInfo, decoder: Literal["auto", "decord", "pyav"] =
     """The reader for this source.
 
     ``auto`` takes decord where it is installed and reads this material as PyAV does (8-bit 4:2:0, upright,
-    progressive, square pixels, every frame shown), else PyAV.
+    progressive, square pixels, every frame shown) in bounded memory (a short clip), else PyAV.
 
     Raises:
         VideoError: if ``decoder`` is "decord" and decord cannot read this source faithfully.
@@ -142,6 +147,11 @@ def _span_from_sync(source: SourceInfo, start: int, stop: int) -> dict[int, Plan
     return None
 
 
+def _whole_mb(source: SourceInfo) -> float:
+    """All frames as RGB, in megabytes."""
+    return 3e-6 * source.frames * source.size_hw[0] * source.size_hw[1]
+
+
 def _rgb_by_pyav(source: SourceInfo) -> Generator[RgbFrame, None, None]:
     """RGB from the source's own planes, with the colour matrix and range that it states."""
     with closing(read_planes(source)) as frames:
@@ -188,7 +198,7 @@ def _open_decord(source: SourceInfo) -> tuple[Any, str]:
 
 
 def _unfit_for_decord(source: SourceInfo) -> str:
-    """Why this source is not plain enough for decord, or ''."""
+    """Why this source is not plain or short enough for decord, or ''."""
     height = source.size_hw[0]
     obstacles = {
         "decord is not installed": find_spec("decord") is None,
@@ -199,6 +209,8 @@ def _unfit_for_decord(source: SourceInfo) -> str:
         f"pixel aspect {source.sample_aspect}": source.sample_aspect != 1,
         # Measured: on MPEG-TS decord gives other frames, on AVI impossible times.
         f"{source.container} container": source.container not in INDEXED_FORMATS,
+        f"{source.frames} frames of {height} lines, of which decord would hold many": _whole_mb(source)
+        > DECORD_MB,
         # decord would read it as BT.601.
         f"{height} lines without a stated colour matrix": source.tags.matrix == UNTAGGED
         and source.color.matrix != "bt601",

@@ -37,6 +37,18 @@ def test_decord_and_pyav_give_the_same_frames(tmp_path: Path, suffix: str) -> No
 
 
 @needs_decord
+def test_a_long_clip_is_not_read_by_decord(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = probe(make_clip(tmp_path / "a.mp4", frames=20))
+    monkeypatch.setattr("osor_video.video.reader.DECORD_MB", 0.3)
+    with open_reader(source) as reader:
+        assert reader.decoder == "PyAV"
+        assert reader.reason == "20 frames of 64 lines, of which decord would hold many"
+    monkeypatch.setattr("osor_video.video.reader.DECORD_MB", 0.4)
+    with open_reader(source) as reader:
+        assert reader.decoder == "decord"
+
+
+@needs_decord
 def test_variable_rate_by_decord_keeps_order_and_times(tmp_path: Path) -> None:
     source = probe(make_clip(tmp_path / "vfr.mp4", pts=[0, 1001, 4004, 5005, 5500, 9009]))
     with open_reader(source, "decord") as reader:
