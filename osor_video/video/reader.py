@@ -25,7 +25,6 @@ from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
 from osor_video.video.planes import PlanarFrame, Planes, planes_to_rgb
 from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
 
-
 DECORD_MB = 64.0
 """Decoded size of a clip up to which decord reads it: it decodes ahead without a bound, so a long clip would fill the memory
 (measured: 345 MB over 2,000 frames of 640x360, and more the busier the processor is)."""
