@@ -49,8 +49,8 @@ def remove_object(
     """Write ``output``: ``source`` without what ``mask`` marks, shadow included.
 
     What ``effect_mask`` shows goes too; what ``keep`` shows is never touched. ``unfinished`` says what is to become of a run of
-    the same output that was cut off: "resume" goes on with it, "restart" throws it away. ``overrides`` are settings of ``Config``, two
-    underscores for a dot: ``seed=1``, ``flow__height_px=200``.
+    the same output that was cut off: "resume" goes on with it, "restart" throws it away. ``overrides`` are settings of
+    ``Config``, two underscores for a dot: ``seed=1``, ``flow__height_px=200``.
     Raises an OsorError that says what is wrong; nothing is written then.
     """
     marks = as_marks(mask)

@@ -96,6 +96,8 @@ class WorkFolder:
                 f"What is finished is kept in {self.path}: the same command with --resume goes on."
             )
         if not kept:
+            # The finished clip has its name on the disk before what it could be made from again is gone.
+            _sync(self.path.parent)
             self._remove()
         self._lock.release()
 
@@ -255,9 +257,17 @@ def _write(path: Path, *parts: Any) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in ``folder`` to the disk, where the system can."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems know no such thing for a folder.
+        with suppress(OSError):
+            os.fsync(number)
+    finally:
+        os.close(number)
