@@ -1,14 +1,16 @@
 """First pass over a clip: where the object is in each frame, how the camera moves, how the background flows.
 
-What is kept of a frame is small (a packed mask, nine numbers, a coarse flow), so a long clip's notes fit in memory.
+What is kept of a frame is small (a packed mask, nine numbers, a coarse flow); between two frames the pass can say where it stands,
+and another can go on from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from itertools import repeat
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, repeat
+from typing import Self, overload
 
 import cv2
 import numpy as np
@@ -19,13 +21,13 @@ from osor_video.config import Config, MaskConfig
 from osor_video.flow.complete import complete_flow
 from osor_video.flow.estimate import FlowEstimator, FlowPair
 from osor_video.flow.warp import validity
-from osor_video.follow import follow
+from osor_video.follow import FollowState, MovingFrame, follow
 from osor_video.masks.build import Tracker
 from osor_video.masks.drift import Drift, DriftWatch
 from osor_video.masks.held import BackFrame, FrameMasks, Marked, pack_mask, unpack_mask
 from osor_video.masks.region import FrameRegions
 from osor_video.masks.shots import CutDetector
-from osor_video.masks.track import hole
+from osor_video.masks.track import State, hole
 from osor_video.removal.crop import HoleBox, bounding_box
 from osor_video.report import Progress, Stopwatch, silent
 from osor_video.shapes import overlap
@@ -84,55 +86,110 @@ class _Last:
     shot: int
 
 
-def analyse(
-    frames: Iterable[Picture],
-    masks: FrameMasks,
-    flow: FlowEstimator,
-    config: Config,
-    pool: Executor,
-    clock: Stopwatch,
-    regions: Iterable[FrameRegions] | None = None,
-) -> Iterator[tuple[Mask, FrameNotes]]:
-    """Follow the object through ``frames`` [H, W, 3] with ``masks``; yields each frame's mask with its notes, in order.
+@dataclass(frozen=True)
+class PassState:
+    """Where the first pass stands after some frames, beside their notes: enough to go on as if it had never stopped."""
 
-    ``regions`` are the user's for every frame. The flow of the next frame is estimated in ``pool`` meanwhile.
-    """
-    camera: Homography = np.eye(3)
-    last: _Last | None = None
-    watch = DriftWatch()
-    painted = repeat(FrameRegions()) if regions is None else regions
-    moving = follow(frames, flow, pool, lambda: masks.follows, clock)
-    for frame, region in zip(moving, painted, strict=False):
+    follow: FollowState
+    lost: bool
+    masks: State
+
+    def tree(self) -> State:
+        """As plain names and values."""
+        return {"follow": asdict(self.follow), "lost": self.lost, "masks": self.masks}
+
+    @classmethod
+    def of(cls, tree: State) -> Self:
+        """From what ``tree`` gave."""
+        return cls(FollowState(**tree["follow"]), tree["lost"], tree["masks"])
+
+
+class FirstPass:
+    """Follows the object through frames with ``masks``; the flow of the next frame is estimated in ``pool`` meanwhile."""
+
+    def __init__(
+        self, masks: FrameMasks, flow: FlowEstimator, config: Config, pool: Executor, clock: Stopwatch
+    ) -> None:
+        self._masks = masks
+        self._flow = flow
+        self._config = config
+        self._pool = pool
+        self._clock = clock
+        self._watch = DriftWatch()
+        self._camera: Homography = np.eye(3)
+        self._last: _Last | None = None
+        self._follow: FollowState | None = None
+        self._begun: FrameNotes | None = None
+
+    def state(self) -> PassState | None:
+        """Where it stands between two frames; None before the first, and where the masks' source cannot say."""
+        masks = self._masks.state()
+        if self._follow is None or masks is None:
+            return None
+        return PassState(self._follow, self._watch.lost, masks)
+
+    def go_on(self, last: FrameNotes, state: PassState) -> None:
+        """Stand where another pass stood whose last notes were ``last``."""
+        self._masks.go_on(state.masks)
+        self._watch.go_on(last.mask, state.lost)
+        self._camera, self._begun, self._follow = last.camera, last, state.follow
+
+    def run(
+        self, frames: Iterable[Picture], regions: Iterable[FrameRegions] | None = None
+    ) -> Iterator[tuple[Mask, FrameNotes]]:
+        """Each frame's mask with its notes, in order, for pictures [H, W, 3]; ``regions`` are the user's for every frame.
+
+        After ``go_on`` both begin with the last frame that was noted, which is not yielded again.
+        """
+        painted = repeat(FrameRegions()) if regions is None else iter(regions)
+        pictures = iter(frames)
+        if self._begun is not None:
+            picture = next(pictures)
+            self._last = self._seen(picture, self._begun.mask, next(painted), self._begun.shot)
+            pictures = chain([picture], pictures)
+        moving = follow(
+            pictures, self._flow, self._pool, lambda: self._masks.follows, self._clock, begun=self._follow
+        )
+        for frame, region in zip(moving, painted, strict=False):
+            yield self._note(frame, region)
+
+    def _seen(self, picture: Picture, mask: Mask, region: FrameRegions, shot: int) -> _Last:
+        grown = _with(hole(mask, self._config.mask.grow, self._config.mask.smooth), region.added)
+        return _Last(picture, cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), grown, shot)
+
+    def _note(self, frame: MovingFrame, region: FrameRegions) -> tuple[Mask, FrameNotes]:
+        last = self._last
         cut = last is None or frame.shot != last.shot
-        with clock.stage("mask"):
-            held = masks.step(frame.picture, frame.flow)
-            drift = watch.see(held.mask, held.score, frame.flow, exact=held.exact, cut=cut)
-        with clock.stage("camera"):
-            grey = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2GRAY)
-            grown = _with(hole(held.mask, config.mask.grow, config.mask.smooth), region.added)
+        with self._clock.stage("mask"):
+            held = self._masks.step(frame.picture, frame.flow)
+            drift = self._watch.see(held.mask, held.score, frame.flow, exact=held.exact, cut=cut)
+        with self._clock.stage("camera"):
+            now = self._seen(frame.picture, held.mask, region, frame.shot)
             if last is not None and not cut:
-                camera = camera_step(last.grey, grey, last.grown, grown) @ camera
+                self._camera = camera_step(last.grey, now.grey, last.grown, now.grown) @ self._camera
             else:
-                camera = np.eye(3)
-            flow_back = _background_flow(frame.flow, grown)
-            box, grain = bounding_box(grown), None
-            if config.composite.grain and last is not None and frame.flow is not None and box is not None:
-                grain = measure_grain(last.picture, frame.picture, frame.flow, grown, box)
-        last = _Last(frame.picture, grey, grown, frame.shot)
-        yield (
-            held.mask,
-            FrameNotes(
-                pack_mask(held.mask),
-                held.mask.shape,
-                drift,
-                frame.shot,
-                camera,
-                bounding_box(_without(grown, region.kept)),
-                flow_back,
-                _packed(region.added),
-                _packed(region.kept),
-                grain,
-            ),
+                self._camera = np.eye(3)
+            flow_back = _background_flow(frame.flow, now.grown)
+            box, grain = bounding_box(now.grown), None
+            if (
+                self._config.composite.grain
+                and last is not None
+                and frame.flow is not None
+                and box is not None
+            ):
+                grain = measure_grain(last.picture, frame.picture, frame.flow, now.grown, box)
+        self._last, self._follow = now, frame.after
+        return held.mask, FrameNotes(
+            pack_mask(held.mask),
+            held.mask.shape,
+            drift,
+            frame.shot,
+            self._camera,
+            bounding_box(_without(now.grown, region.kept)),
+            flow_back,
+            _packed(region.added),
+            _packed(region.kept),
+            grain,
         )
 
 
@@ -166,14 +223,37 @@ def _without(mask: Mask, kept: Mask | None) -> Mask:
     return mask if kept is None else mask & ~kept
 
 
-def with_hole_boxes(notes: Sequence[FrameNotes], config: MaskConfig) -> list[FrameNotes]:
+def with_hole_boxes(notes: Sequence[FrameNotes], config: MaskConfig) -> Sequence[FrameNotes]:
     """``notes`` whose boxes hold the neighbours' holes too, where a window over time is asked for."""
     if not config.window_frames:
-        return list(notes)
-    return [
-        replace(note, hole_box=bounding_box(_without(hole_of(notes, index, config), note.kept)))
-        for index, note in enumerate(notes)
-    ]
+        return notes
+    return _Boxed(
+        notes,
+        [
+            bounding_box(_without(hole_of(notes, index, config), note.kept))
+            for index, note in enumerate(notes)
+        ],
+    )
+
+
+class _Boxed(Sequence[FrameNotes]):
+    """Notes with other boxes; the notes stay where they are, which may be a disk."""
+
+    def __init__(self, notes: Sequence[FrameNotes], boxes: Sequence[HoleBox | None]) -> None:
+        self._notes = notes
+        self._boxes = boxes
+
+    def __len__(self) -> int:
+        return len(self._notes)
+
+    @overload
+    def __getitem__(self, index: int) -> FrameNotes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[FrameNotes]: ...
+    def __getitem__(self, index: int | slice) -> FrameNotes | list[FrameNotes]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        return replace(self._notes[index], hole_box=self._boxes[index])
 
 
 def shots_of(frames: Iterable[Picture], clock: Stopwatch) -> list[int]:
@@ -219,7 +299,7 @@ def track_back(
     found: dict[int, BackFrame] = {}
     key, end, lowest, home = way[0], way[-1], 1.0, None
     backwards = _reversed(way, read_span, window_frames, clock)
-    moving = follow(backwards, flow, pool, lambda: tracker.follows, clock, is_cut=lambda _: False)
+    moving = follow(backwards, flow, pool, lambda: tracker.follows, clock, cuts=False)
     for index, frame in zip(way, moving, strict=True):
         with clock.stage("mask"):
             if index == key:

@@ -17,6 +17,7 @@ from osor_video.masks.region import Region, Regions
 from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PointsSeed, PolygonSeed, Seed, UnionSeed
 from osor_video.pipeline import VideoRemover
 from osor_video.report import RunReport
+from osor_video.work.folder import Unfinished
 
 __all__ = ["MaskLike", "RegionLike", "VideoRemover", "as_marks", "as_region", "as_seed", "remove_object"]
 
@@ -42,19 +43,21 @@ def remove_object(
     preset: str = "balanced",
     effect_mask: RegionLike = (),
     keep: RegionLike = (),
+    unfinished: Unfinished = "refuse",
     **overrides: Any,
 ) -> RunReport:
     """Write ``output``: ``source`` without what ``mask`` marks, shadow included.
 
-    What ``effect_mask`` shows goes too; what ``keep`` shows is never touched. ``overrides`` are settings of ``Config``, two
-    underscores for a dot: ``seed=1``, ``flow__height_px=200``.
+    What ``effect_mask`` shows goes too; what ``keep`` shows is never touched. ``unfinished`` says what is to become of a run of
+    the same output that was cut off: "resume" goes on with it, "restart" throws it away. ``overrides`` are settings of
+    ``Config``, two underscores for a dot: ``seed=1``, ``flow__height_px=200``.
     Raises an OsorError that says what is wrong; nothing is written then.
     """
     marks = as_marks(mask)
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}
     remover = VideoRemover.from_config(Config.load(preset, overrides=dotted))
     regions = Regions(as_region(effect_mask), as_region(keep))
-    return remover.remove(Path(source), marks, Path(output), regions=regions)
+    return remover.remove(Path(source), marks, Path(output), regions=regions, unfinished=unfinished)
 
 
 def as_region(region: RegionLike) -> Region:

@@ -196,6 +196,8 @@ class Config(_Stage):
     only; plate: real ones only, the rest interpolated."""
     window_frames: int = Field(default=16, ge=1)
     """Frames in work at a time; changes memory, never the result."""
+    checkpoint_s: float = Field(default=10, ge=0)
+    """Seconds after which what is finished is written down, so that a run that is cut off goes on from there."""
     seed: int = Field(default=0, ge=0)
     """Seed of the noise tile; the same seed gives the same bytes."""
 

@@ -101,6 +101,8 @@ class RunReport:
     """First frames of the shots in which nothing was masked: they were left as they are."""
     mask_drift: dict[str, list[float]] = field(default_factory=dict)
     """The signs of drift over the frames, in [0, 1], 1 = nothing to doubt (masks/drift.py)."""
+    damaged: list[int] = field(default_factory=list)
+    """Frames where the source is damaged: what decodes of them stands there, or the frame before."""
     notes: list[str] = field(default_factory=list)
     outside_max_difference: float = 0.0
     """Largest difference from the source, in codes, measured before encoding where nothing was replaced; 0 where all is well."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby, repeat
@@ -27,6 +27,7 @@ from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.planes import (
     ColorSpec,
     PlanarFrame,
+    Planes,
     blend_planes,
     outside_difference,
     planes_to_rgb,
@@ -36,13 +37,14 @@ from osor_video.video.planes import (
 
 @dataclass(frozen=True)
 class Restored:
-    """A finished frame; ``fill`` is None where there was nothing to remove.
+    """A finished frame, and the source's samples of it; ``fill`` is None where there was nothing to remove.
 
     ``outside``: the largest difference, in codes, from the source where nothing was replaced, as measured.
     """
 
     frame: PlanarFrame
     fill: Fill | None
+    before: Planes
     outside: float = 0.0
 
 
@@ -90,22 +92,47 @@ class Restorer:
 
     def run(self, planes: Iterator[PlanarFrame], start: int = 0) -> Iterator[Restored]:
         """Finish all frames of ``planes`` from frame ``start`` on, in order."""
+        for results, _ in self.windows(planes, start):
+            yield from results
+
+    def windows(
+        self, planes: Iterator[PlanarFrame], start: int = 0, carry: Carry | None = None
+    ) -> Iterator[tuple[list[Restored], Carry]]:
+        """The same window by window, each with what it hands to the next.
+
+        A later run that is given a window's ``carry`` and the frame after it as ``start`` goes on as if it had never stopped.
+        ``planes`` begins with the clip in any case: earlier frames are borrowed from.
+        """
         reach, size = self._config.background.reach_frames, self._config.window_frames
         loaded: deque[_Loaded] = deque()
         keys: deque[ShotFrame] = deque()
-        carry = Carry()
+        carry = carry or Carry()
+        first = start - start % size
+        ahead: Future[None] | None = None
         with closing(self._laid()) as laid:
-            for begin in range(start - start % size, len(self._notes), size):
-                end = min(begin + size, len(self._notes))
-                self._load(planes, end + reach, loaded, keys)
-                window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
-                pictures = {item.planes.index: next(laid) for item in window}
-                results, carry = self._finish(
-                    [item for item in window if item.planes.index >= start], keys, pictures, carry
-                )
-                yield from results
-                while keys and keys[0].index < end - reach:
-                    keys.popleft()
+            for _ in range(first):
+                next(laid)
+            try:
+                for begin in range(first, len(self._notes), size):
+                    end = min(begin + size, len(self._notes))
+                    if ahead is None:
+                        self._load(planes, first, end + reach, loaded, keys)
+                    else:
+                        ahead.result()
+                    window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
+                    pictures = {item.planes.index: next(laid) for item in window}
+                    known = list(keys)
+                    # The next window is decoded while this one is in work.
+                    ahead = self._pool.submit(self._load, planes, first, end + size + reach, loaded, keys)
+                    results, carry = self._finish(
+                        [item for item in window if item.planes.index >= start], known, pictures, carry
+                    )
+                    yield results, carry
+                    while keys and keys[0].index < end - reach:
+                        keys.popleft()
+            finally:
+                # Whoever closes ``planes`` after this must find it at rest.
+                wait([] if ahead is None else [ahead])
 
     def _laid(self) -> Generator[Picture | None, None, None]:
         """The user's plate for every frame, None where there is none."""
@@ -115,21 +142,35 @@ class Restorer:
             yield from self._given.pictures()
 
     def _load(
-        self, planes: Iterator[PlanarFrame], until: int, loaded: deque[_Loaded], keys: deque[ShotFrame]
+        self,
+        planes: Iterator[PlanarFrame],
+        first: int,
+        until: int,
+        loaded: deque[_Loaded],
+        keys: deque[ShotFrame],
     ) -> None:
-        """Decode up to frame ``until``; every few frames one is kept to borrow from."""
+        """Decode up to frame ``until``; every few frames one is kept to borrow from, and none before ``first`` to finish."""
+        reach, step = self._config.background.reach_frames, self._config.background.step_frames
         while not loaded or loaded[-1].planes.index < until - 1:
             with self._clock.stage("decode"):
                 frame = next(planes, None)
                 if frame is None:
                     return
-                notes = self._notes[frame.index]
-                grown = hole_of(self._notes, frame.index, self._config.mask)
-                kept = None if notes.kept is None else whole_samples(notes.kept, self._color.chroma_log2)
-                seen = ShotFrame(frame.index, planes_to_rgb(frame.planes, self._color), grown, notes.camera)
-            loaded.append(_Loaded(frame, seen, grown if kept is None else grown & ~kept, kept))
-            if frame.index % self._config.background.step_frames == 0:
-                keys.append(seen)
+                is_key = frame.index % step == 0 and frame.index >= first - reach
+                if frame.index < first and not is_key:
+                    continue
+                item = self._look(frame)
+            if frame.index >= first:
+                loaded.append(item)
+            if is_key:
+                keys.append(item.seen)
+
+    def _look(self, frame: PlanarFrame) -> _Loaded:
+        notes = self._notes[frame.index]
+        grown = hole_of(self._notes, frame.index, self._config.mask)
+        kept = None if notes.kept is None else whole_samples(notes.kept, self._color.chroma_log2)
+        seen = ShotFrame(frame.index, planes_to_rgb(frame.planes, self._color), grown, notes.camera)
+        return _Loaded(frame, seen, grown if kept is None else grown & ~kept, kept)
 
     def _finish(
         self,
@@ -225,7 +266,7 @@ class Restorer:
     ) -> Restored:
         """Lay the joined fill over one frame; without a hole it passes as it is."""
         if item.planes.index not in plates:
-            return Restored(item.planes, None)
+            return Restored(item.planes, None, item.planes.planes)
         waiting = plates[item.planes.index]
         plate = None if waiting is None else waiting.result()
         seen = item.seen
@@ -247,7 +288,7 @@ class Restorer:
             before = item.planes.planes
             planes = blend_planes(before, fill.rgb, fill.alpha, self._color, fill.box)
             outside = outside_difference(before, planes, fill.alpha, self._color, fill.box)
-        return Restored(replace(item.planes, planes=planes), fill, outside)
+        return Restored(replace(item.planes, planes=planes), fill, before, outside)
 
     def _effect(self, item: _Loaded, plate: Plate | None, removal: Removal | None) -> FloatMap:
         """Alpha [H, W] of what the object casts, by the plate's witness and by the model's."""
@@ -268,7 +309,7 @@ class Restorer:
         multiple = self._remover.model.record.multiple_px
         crops: list[Crop | None] = []
         for _, group in groupby(self._notes, lambda note: note.shot):
-            notes = list(group)
-            boxes = [note.hole_box for note in notes]
-            crops += plan_crops(boxes, notes[0].size_hw, removal.context, self._remover.raster_px, multiple)
+            found = [(note.hole_box, note.size_hw) for note in group]
+            boxes = [box for box, _ in found]
+            crops += plan_crops(boxes, found[0][1], removal.context, self._remover.raster_px, multiple)
         return crops

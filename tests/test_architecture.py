@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"composite"},
     {"follow"},
     {"analysis", "restore"},
+    {"work"},
     {"pipeline"},
     {"api"},
     {"apps", "benchmark", "training"},

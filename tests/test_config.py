@@ -52,7 +52,10 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     ("overrides", "said"),
     [
         ({"flow.hight": 9}, r"Unknown setting flow\.hight \(value 9\)\. flow has: backend, height_px"),
-        ({"flw.height_px": 9}, r"Unknown setting flw .* The configuration has: background, composite"),
+        (
+            {"flw.height_px": 9},
+            r"Unknown setting flw .* The configuration has: background, checkpoint_s, composite",
+        ),
         ({"flow.height_px": 9}, r"flow\.height_px is 9, expected greater than or equal to 128\."),
         ({"flow.height_px": "tall"}, r"flow\.height_px is 'tall', expected a valid integer"),
         ({"flow.backend": "x"}, r"flow\.backend is 'x', expected 'auto', 'raft' or 'dis'\."),

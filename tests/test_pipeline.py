@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from osor_video.analysis import FrameNotes, analyse
+from osor_video.analysis import FirstPass, FrameNotes
 from osor_video.config import Config, DecodeConfig, EncodeConfig, RemovalConfig
 from osor_video.errors import MaskError, VideoError
 from osor_video.flow.estimate import DisFlow
@@ -120,8 +120,8 @@ def notes_of(parts: Parts, pictures: list[Picture], first: Mask) -> list[FrameNo
     config = Config()
     masks = KeyedFrames(MaskTracker(parts.features, config.mask), {0: lambda _: first})
     with ThreadPoolExecutor(1) as pool:
-        passing = analyse(pictures, masks, DisFlow(160), config, pool, Stopwatch())
-        return [note for _, note in passing]
+        first_pass = FirstPass(masks, DisFlow(160), config, pool, Stopwatch())
+        return [note for _, note in first_pass.run(pictures)]
 
 
 def notes_like(masks: Sequence[Mask], shots: Sequence[int]) -> list[FrameNotes]:
@@ -164,7 +164,7 @@ def test_the_report_tells_the_run(lossless: tuple[Path, RunReport]) -> None:
     assert 0.02 < report.replaced < 0.2
     assert 0.5 < report.borrowed <= 1
     assert set(report.seconds) == {
-        *("flow", "mask", "camera", "decode", "background", "remove", "composite", "encode"),
+        *("flow", "mask", "camera", "decode", "background", "remove", "composite", "encode", "keep"),
     }
     assert sum(report.seconds.values()) <= report.wall_s
 
@@ -258,7 +258,8 @@ def test_an_interrupt_leaves_the_old_file_and_nothing_else(parts: Parts, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         parts.remover(Config()).remove(parts.clip, parts.seed, output, interrupt)
     assert output.read_bytes() == b"an older result"
-    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    # What was finished is kept; nothing else is.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.mp4.osor-work"]
 
 
 def test_progress_counts_both_passes(parts: Parts, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from osor_video.apps.inputs import SeedOptions, check_source, load_config, painted_regions
+from osor_video.apps.inputs import SeedOptions, check_source, load_config, painted_regions, unfinished_runs
 from osor_video.apps.removal import Extras, Job
 
 SETTINGS = {
@@ -46,5 +46,6 @@ def removal_job(given: Mapping[str, Any]) -> Job:
     extras.check()
     config = load_config(given["preset"], given["config"], given["settings"] or [], settings_of(given))
     regions = painted_regions(given["effect_mask"] or [], given["keep"] or [], given["fit_mask"])
-    way = given["threads"], given["quiet"], extras, regions
+    unfinished = unfinished_runs(given["resume"], given["restart"])
+    way = given["threads"], given["quiet"], extras, regions, unfinished
     return Job(given["source"], marked.marks(), given["output"], config, *way)

@@ -60,9 +60,15 @@ def measure_quality(
     show_tables([*tables, ("In detail", DETAIL_HEADER, detail_rows(outcomes))], markdown_file)
 
 
-def measure_lengths(case: Case, config: Config, markdown_file: Path | None) -> None:
-    """Print, and where asked for write, speed and memory against length."""
-    runs = [measure_speed(case.clip, case.first, config, frames) for frames in LENGTHS]
+def measure_lengths(
+    case: Case,
+    config: Config,
+    markdown_file: Path | None,
+    lengths: Sequence[int],
+    size_hw: tuple[int, int] | None,
+) -> None:
+    """Print, and where asked for write, speed and memory against length; frames are scaled to ``size_hw`` where given."""
+    runs = [measure_speed(case.clip, case.first, config, frames, size_hw) for frames in lengths or LENGTHS]
     show_tables([(f"Speed on {case.name}", *speed_rows(runs))], markdown_file)
 
 

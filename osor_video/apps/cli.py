@@ -19,6 +19,7 @@ from osor_video.apps.inputs import (
     check_source,
     frame_numbers,
     load_config,
+    speed_extent,
 )
 
 app = typer.Typer(
@@ -132,6 +133,13 @@ EffectsOut = Annotated[
     typer.Option("--effects-out", help="Folder for the shadows and reflections that were found, as PNG."),
 ]
 Report = Annotated[Path | None, typer.Option("--report", help="JSON file for the run's figures.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on where the same command was cut off; begin where there is nothing."),
+]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Throw away what an unfinished run of this output left.")
+]
 Preview = Annotated[int | None, typer.Option("--preview", help="Only frame N, beside its source.")]
 Codec = Annotated[
     str | None,
@@ -189,6 +197,12 @@ RandomWeights = Annotated[
     typer.Option(
         "--random-weights", help="With --model osor-sdxl: its true size, against a plain loop over frames."
     ),
+]
+SpeedLengths = Annotated[
+    str | None, typer.Option("--lengths", metavar="N,N,...", help="With --speed: other lengths.")
+]
+SpeedSize = Annotated[
+    str | None, typer.Option("--size", metavar="WxH", help="With --speed: scaled to this size.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
@@ -271,6 +285,8 @@ def remove(
     alpha_out: AlphaOut = None,
     deinterlace: Deinterlace = False,
     rate: Rate = None,
+    resume: Resume = False,
+    restart: Restart = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -342,6 +358,8 @@ def bench(
     sources: Annotated[
         bool, typer.Option("--sources", help="What comes through of generated sources, judged by ffprobe.")
     ] = False,
+    lengths: SpeedLengths = None,
+    size: SpeedSize = None,
     davis: Annotated[
         Path | None,
         typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
@@ -382,7 +400,7 @@ def bench(
             return
         cases = benchmark.chosen_cases(clips, case or [])
         if speed:
-            benchmark.measure_lengths(cases[0], values, markdown)
+            benchmark.measure_lengths(cases[0], values, markdown, *speed_extent(lengths, size))
         else:
             from osor_video.benchmark.run import Extent  # noqa: PLC0415
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from osor_video.config import Config
     from osor_video.masks.marks import Marks
     from osor_video.masks.region import Regions
+    from osor_video.work.folder import Unfinished
 
 SEED_FORMS = "--mask FIRST.png, --box x,y,width,height, --polygon x1,y1,x2,y2,x3,y3 or --points x,y"
 
@@ -162,6 +163,21 @@ def frame_numbers(text: str) -> tuple[int, ...]:
     return values
 
 
+def speed_extent(lengths: str | None, size: str | None) -> tuple[tuple[int, ...], tuple[int, int] | None]:
+    """ "100,2000" and "640x360" -> ((100, 2000), (360, 640)); ConfigError for anything else."""
+    counts = () if lengths is None else _integers(lengths)
+    if counts is None or (counts and min(counts) < 2):
+        raise ConfigError(
+            f"--lengths is {lengths!r}, expected numbers of frames from 2 on, such as 100,2000."
+        )
+    if size is None:
+        return counts, None
+    sides = _integers(size.replace("x", ","))
+    if sides is None or len(sides) != 2 or min(sides) < 64 or any(side % 2 for side in sides):
+        raise ConfigError(f"--size is {size!r}, expected even numbers from 64 on, such as 640x360.")
+    return counts, (sides[1], sides[0])
+
+
 def load_config(
     preset: str, file: Path | None, settings: Iterable[str] = (), named: dict[str, Any] | None = None
 ) -> Config:
@@ -189,6 +205,15 @@ def check_source(path: Path, output: Path | None) -> None:
         )
 
 
+def unfinished_runs(resume: bool, restart: bool) -> Unfinished:
+    """What is to become of an unfinished run; ConfigError for both options together."""
+    if resume and restart:
+        raise ConfigError(
+            "--resume goes on with an unfinished run, --restart throws it away. Give one of them."
+        )
+    return "resume" if resume else "restart" if restart else "refuse"
+
+
 def check_clip(
     source: Path,
     marks: Marks,
@@ -196,24 +221,32 @@ def check_clip(
     output: Path | None,
     config: Config,
     matte: Path | None = None,
+    unfinished: Unfinished = "refuse",
+    frame: int = 0,
 ) -> list[str]:
     """Probe the source and refuse a target, mask or plate that does not fit it, before any network is loaded.
 
-    What of the source will not come through, a phrase each.
+    So is a target that another run writes, or has left unfinished, and a ``frame`` that the clip does not have. What of the
+    source will not come through, a phrase each.
     """
     from osor_video.background.given import open_plate  # noqa: PLC0415
     from osor_video.composite.matte import check_matte  # noqa: PLC0415
     from osor_video.video.orient import shown_size  # noqa: PLC0415
     from osor_video.video.outputs import check_output, output_notes  # noqa: PLC0415
+    from osor_video.video.probe import check_frame  # noqa: PLC0415
     from osor_video.video.source import open_source  # noqa: PLC0415
+    from osor_video.work.folder import check_work  # noqa: PLC0415
 
     info = open_source(source, config.decode)
     if output is not None:
         check_output(output, info, config.encode)
+        if output != PIPE:
+            check_work(output, unfinished)
     size_hw = shown_size(info.size_hw, info.rotation)
     marks.resolve(info.frames, size_hw)
     regions.check(info.frames, size_hw)
     open_plate(config, info)
+    check_frame(info, frame)
     if matte is not None:
         check_matte(matte, info)
     return [] if output is None else output_notes(output, info, config.encode)

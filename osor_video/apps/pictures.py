@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from osor_video.apps.exits import writing
 from osor_video.video.planes import ColorSpec
 from osor_video.video.sequence import is_pattern, numbered
 from osor_video.video.stills import write_still
@@ -45,13 +46,17 @@ class MaskFiles:
         if self._place is None:
             return len(self._files)
         if is_pattern(self._place):
-            self._place.parent.mkdir(parents=True, exist_ok=True)
-            for index, data in self._files.items():
-                self._store(numbered(self._place, self._first + index), data)
+            with writing(self._place):
+                self._place.parent.mkdir(parents=True, exist_ok=True)
+                for index, data in self._files.items():
+                    self._store(numbered(self._place, self._first + index), data)
             return len(self._files)
-        self._place.mkdir(parents=True, exist_ok=True)
+        with writing(self._place):
+            self._place.mkdir(parents=True, exist_ok=True)
         for index, data in self._files.items():
-            (self._place / f"{index:05d}.png").write_bytes(data)
+            path = self._place / f"{index:05d}.png"
+            with writing(path):
+                path.write_bytes(data)
         return len(self._files)
 
     def _store(self, path: Path, data: bytes) -> None:
@@ -72,8 +77,9 @@ def side_by_side(*pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     """Write an RGB or grey picture as PNG, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png_bytes(picture))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png_bytes(picture))
 
 
 def png_bytes(picture: npt.NDArray[np.uint8]) -> bytes:

@@ -11,7 +11,7 @@ import cv2
 import typer
 
 from osor_video.apps.doubts import doubts, write_contact_sheet
-from osor_video.apps.exits import PROGRAM
+from osor_video.apps.exits import PROGRAM, writing
 from osor_video.apps.inputs import check_clip, check_file_target, check_pictures_target
 from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
 from osor_video.apps.pipes import PIPE, spooled
@@ -30,6 +30,7 @@ from osor_video.video.source import open_source
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
     from osor_video.restore import Restored
+    from osor_video.work.folder import Unfinished
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Job:
     quiet: bool
     extras: Extras = Extras()
     regions: Regions = NO_REGIONS
+    unfinished: Unfinished = "refuse"
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet; on stderr where standard output carries the pictures."""
@@ -87,7 +89,9 @@ def remove_clip(job: Job) -> None:
 
 def _removed(job: Job) -> RunReport:
     extras = job.extras
-    notes = check_clip(job.source, job.marks, job.regions, job.output, job.config, extras.matte)
+    notes = check_clip(
+        *(job.source, job.marks, job.regions, job.output, job.config, extras.matte, job.unfinished)
+    )
     for note in notes:
         job.tell(f"{'note':<9}{note}")
     tell_licence(job)
@@ -111,6 +115,7 @@ def _removed(job: Job) -> RunReport:
         report = remover.remove(
             *(job.source, job.marks, job.output, progress, masks, job.regions, effects),
             finished if alphas is not None or matte is not None else None,
+            job.unfinished,
         )
     for files in (masks, effects, alphas):
         if files:
@@ -118,15 +123,16 @@ def _removed(job: Job) -> RunReport:
     if masks and extras.contact_sheet:
         write_contact_sheet(extras.contact_sheet, job.source, masks, report.mask_scores)
     if extras.report:
-        extras.report.parent.mkdir(parents=True, exist_ok=True)
-        report.write(extras.report)
+        with writing(extras.report):
+            extras.report.parent.mkdir(parents=True, exist_ok=True)
+            report.write(extras.report)
     return replace(report, notes=[note for note in report.notes if note not in notes])
 
 
 def preview_frame(job: Job, frame: int) -> None:
     """Write one frame beside its finished self as PNG."""
     check_file_target(job.output, "-o with --preview", (".png",))
-    check_clip(job.source, job.marks, job.regions, None, job.config)
+    check_clip(job.source, job.marks, job.regions, None, job.config, frame=frame)
     tell_licence(job)
     with shown_progress(job.quiet) as progress:
         before, after = build_remover(job).preview(job.source, job.marks, frame, progress, job.regions)

@@ -17,7 +17,7 @@ from osor_video.background.recover import AGREED, Plate, guide_of, plate_box, sa
 from osor_video.background.register import Registration, ShotFrame, look, to_grey
 from osor_video.config import Config
 from osor_video.errors import ConfigError, VideoError
-from osor_video.masks.painted import PICTURE_SUFFIXES
+from osor_video.masks.painted import PICTURE_SUFFIXES, decode_picture, picture_size
 from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.orient import shown_size, to_coded, to_shown
 from osor_video.video.probe import SourceInfo, probe
@@ -49,18 +49,16 @@ class GivenPlate:
         self.moving = path.suffix.lower() not in PICTURE_SUFFIXES
         """A clip with its own live grain, not a picture."""
         self._clip = probe(path) if self.moving else None
-        self._picture = None if self._clip else _read_picture(path)
         wanted = shown_size(source.size_hw, source.rotation)
-        if self._clip:
-            own = shown_size(self._clip.size_hw, self._clip.rotation)
-        else:
-            assert self._picture is not None  # a plate that is no clip has just been read
-            own = self._picture.shape[0], self._picture.shape[1]
+        own = shown_size(self._clip.size_hw, self._clip.rotation) if self._clip else picture_size(path)
+        if own is None:
+            raise _unreadable(path)
         if own != wanted:
             raise VideoError(
                 f"The plate {path} is {own[1]}x{own[0]}, the clip is {wanted[1]}x{wanted[0]}. "
                 "Give the plate at the clip's own size."
             )
+        self._picture = None if self._clip else _read_picture(path)
         if self._clip and self._clip.frames != source.frames:
             raise VideoError(
                 f"The plate {path} has {self._clip.frames} frames, the clip has {source.frames}. "
@@ -74,6 +72,10 @@ class GivenPlate:
         if self._clip is not None:
             with open_reader(self._clip, "pyav") as frames:
                 for frame in frames:
+                    if frame.damaged:
+                        raise VideoError(
+                            f"The plate {self._path} is damaged at frame {frame.index}. Render it again."
+                        )
                     yield to_coded(to_shown(frame.rgb, self._clip.rotation), self._source.rotation)
 
 
@@ -179,8 +181,12 @@ def _share_near(agreed: Mask, known: Mask) -> FloatMap:
     return np.asarray(np.clip((share - DOUBTFUL_SHARE) / (SURE_SHARE - DOUBTFUL_SHARE), 0, 1), np.float32)
 
 
+def _unreadable(path: Path) -> VideoError:
+    return VideoError(f"The plate {path} is not a readable picture. Save it as PNG.")
+
+
 def _read_picture(path: Path) -> Picture:
-    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
+    stored = decode_picture(path, cv2.IMREAD_COLOR)
     if stored is None:
-        raise VideoError(f"The plate {path} is not a readable picture. Save it as PNG.")
+        raise _unreadable(path)
     return np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)

@@ -14,16 +14,20 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
+import cv2
 import numpy as np
 
 from osor_video.config import Config, EncodeConfig, RemovalConfig
 from osor_video.errors import OsorError
+from osor_video.masks.painted import MaskReading
 from osor_video.masks.seed import PictureSeed
 from osor_video.pipeline import VideoRemover
 from osor_video.removal.crop import Crop
 from osor_video.removal.model import OsorModel
 from osor_video.removal.remover import OneStepRemover, RemovalInput
+from osor_video.video.planes import Plane
 from osor_video.video.probe import probe
 from osor_video.video.reader import read_planes
 from osor_video.video.writer import VideoWriter
@@ -42,9 +46,12 @@ class SpeedRun:
     peak_memory_mb: float | None
 
 
-def measure_speed(clip: Path, first: Path, config: Config, frames: int) -> SpeedRun:
-    """Remove the object from ``clip`` lengthened to ``frames``, in a fresh process."""
+def measure_speed(
+    clip: Path, first: Path, config: Config, frames: int, size_hw: tuple[int, int] | None = None
+) -> SpeedRun:
+    """Remove the object from ``clip`` lengthened to ``frames``, in a fresh process; scaled to ``size_hw`` where given."""
     job = {"clip": str(clip), "first": str(first), "config": config.model_dump(mode="json"), "frames": frames}
+    job |= {"size_hw": size_hw}
     done = subprocess.run(
         [sys.executable, "-m", "osor_video.benchmark.speed"],
         input=json.dumps(job),
@@ -83,11 +90,24 @@ def measure_frame_ms(model: OsorModel, side_px: int) -> float:
 LOOPED = EncodeConfig(crf=12, encoder_preset="veryfast")
 
 
-def lengthened(clip: Path, frames: int, path: Path, encode: EncodeConfig = LOOPED) -> Path:
-    """Write ``clip`` played to and fro until it has ``frames`` frames, without its sound; its begin, where it has more."""
+def lengthened(
+    clip: Path,
+    frames: int,
+    path: Path,
+    encode: EncodeConfig = LOOPED,
+    size_hw: tuple[int, int] | None = None,
+) -> Path:
+    """Write ``clip`` played to and fro until it has ``frames`` frames, without its sound; its begin, where it has more.
+
+    Where ``size_hw`` is given its frames are scaled to it.
+    """
     source = probe(clip)
     with closing(read_planes(source)) as planes:
         shots = list(planes)
+    if size_hw is not None:
+        source = replace(source, size_hw=size_hw)
+        sizes = source.color.plane_sizes(size_hw)
+        shots = [replace(shot, planes=tuple(map(_scaled, shot.planes, sizes))) for shot in shots[:frames]]
     step = source.pts[1] - source.pts[0]
     longer = replace(source, pts=tuple(index * step for index in range(frames)), streams=())
     with VideoWriter(path, longer, encode) as writer:
@@ -97,19 +117,27 @@ def lengthened(clip: Path, frames: int, path: Path, encode: EncodeConfig = LOOPE
     return path
 
 
+def _scaled(plane: Plane, size_hw: tuple[int, int]) -> Plane:
+    scaled: Plane = cv2.resize(plane, size_hw[::-1], interpolation=cv2.INTER_AREA)
+    return scaled
+
+
 def to_and_fro(index: int, length: int) -> int:
     """0 1 2 3 2 1 0 1 ... for a length of 4: motion never jumps."""
     place = index % max(2 * length - 2, 1)
     return min(place, 2 * length - 2 - place)
 
 
-def _run(job: dict[str, str | int | dict[str, object]]) -> SpeedRun:
+def _run(job: dict[str, Any]) -> SpeedRun:
     """The child process's work."""
     config = Config.model_validate(job["config"])
+    size_hw = tuple(job["size_hw"]) if job["size_hw"] else None
     with TemporaryDirectory() as folder:
-        clip = lengthened(Path(str(job["clip"])), int(str(job["frames"])), Path(folder) / "long.mp4")
+        long = Path(folder) / "long.mp4"
+        clip = lengthened(Path(job["clip"]), job["frames"], long, size_hw=size_hw)
+        seed = PictureSeed(Path(job["first"]), MaskReading(fit=True))
         remover = VideoRemover.from_config(config)
-        report = remover.remove(clip, PictureSeed(Path(str(job["first"]))), Path(folder) / "out.mp4")
+        report = remover.remove(clip, seed, Path(folder) / "out.mp4")
     return SpeedRun(report.frames, report.wall_s, report.seconds, report.peak_memory_mb)
 
 

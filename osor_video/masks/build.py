@@ -12,7 +12,7 @@ from osor_video.masks.refiner import bundled_refiner
 from osor_video.masks.sam import open_sam2, sam_cut_out
 from osor_video.masks.sam_track import Sam2Tracker
 from osor_video.masks.seed import BoxSeed, Seed
-from osor_video.masks.track import MaskTracker, TrackedFrame
+from osor_video.masks.track import MaskTracker, State, TrackedFrame
 from osor_video.report import Progress, silent
 from osor_video.tensors import Mask, Picture
 
@@ -29,6 +29,12 @@ class Tracker(Protocol):
 
     def step(self, picture: Picture, flow: FlowPair | None) -> TrackedFrame:
         """The mask of the next frame; no flow where a shot begins, or where it was not needed."""
+
+    def state(self) -> State | None:
+        """What a later run needs to go on from here, once begun; None where that cannot be had."""
+
+    def go_on(self, state: State) -> None:
+        """Stand where the tracker stood that said ``state``."""
 
 
 def build_tracker(config: MaskConfig, features: RecognitionFeatures, progress: Progress = silent) -> Tracker:

@@ -48,6 +48,15 @@ class DriftWatch:
         self._last: Mask | None = None
         self._lost = False
 
+    @property
+    def lost(self) -> bool:
+        """Whether the object vanished inside the frame and has not been found again."""
+        return self._lost
+
+    def go_on(self, mask: Mask, lost: bool) -> None:
+        """Stand where another watch stood that had just seen ``mask`` [H, W]."""
+        self._last, self._lost = mask, lost
+
     def see(self, mask: Mask, score: float, flow: FlowPair | None, *, exact: bool, cut: bool) -> Drift:
         """Signs of the next frame's ``mask`` [H, W]; ``score`` is the tracker's, ``flow`` leads from the frame before.
 

@@ -16,7 +16,7 @@ import numpy as np
 from osor_video.flow.estimate import FlowPair
 from osor_video.masks.build import Tracker
 from osor_video.masks.snap import snap
-from osor_video.masks.track import TrackedFrame
+from osor_video.masks.track import State, TrackedFrame
 from osor_video.shapes import overlap
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -56,6 +56,12 @@ class FrameMasks(Protocol):
     def step(self, picture: Picture, flow: FlowPair | None) -> HeldFrame:
         """The mask of the next frame [H, W, 3]; ``flow`` leads from the frame before, None after a cut."""
 
+    def state(self) -> State | None:
+        """What a later run needs to go on from here; None where that cannot be had."""
+
+    def go_on(self, state: State) -> None:
+        """Stand where the one stood that said ``state``; before the first step."""
+
 
 @dataclass(frozen=True)
 class BackFrame:
@@ -78,10 +84,22 @@ class GivenFrames:
 
     def __init__(self, masks: Iterator[Mask]) -> None:
         self._masks = masks
+        self._given = 0
 
     def step(self, picture: Picture, flow: FlowPair | None) -> HeldFrame:
         """The next given mask."""
+        self._given += 1
         return HeldFrame(next(self._masks), 1.0, exact=True)
+
+    def state(self) -> State:
+        """How many were given."""
+        return {"given": self._given}
+
+    def go_on(self, state: State) -> None:
+        """Pass over those that were given before."""
+        self._given = state["given"]
+        for _ in range(self._given):
+            next(self._masks)
 
 
 class KeyedFrames:
@@ -118,6 +136,27 @@ class KeyedFrames:
         if back is None:
             return HeldFrame(ahead.mask, ahead.score, exact=False)
         return self._join(picture, ahead, back)
+
+    def state(self) -> State | None:
+        """Where between its keyframes it stands, and where its tracker does; None where the tracker cannot say."""
+        tracker = self._tracker.state() if self._started else {}
+        if tracker is None:
+            return None
+        return {
+            "index": self._index,
+            "since": self._since,
+            "lowest": self._lowest,
+            "started": self._started,
+            "tracker": tracker,
+        }
+
+    def go_on(self, state: State) -> None:
+        """Stand where the one stood that said ``state``."""
+        self._index, self._since = state["index"], state["since"]
+        self._lowest, self._started = state["lowest"], state["started"]
+        self._keys = {frame: key for frame, key in self._keys.items() if frame > self._index}
+        if self._started:
+            self._tracker.go_on(state["tracker"])
 
     def _begin(self, picture: Picture) -> HeldFrame:
         mask = self._keys[self._index](picture)

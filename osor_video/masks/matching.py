@@ -31,6 +31,10 @@ class Remembered:
     label: Tensor
     origin: tuple[int, int]
 
+    def kept(self) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """The fields, in tensors of their own: a view would be written with all that it is a part of."""
+        return self.features.clone(), self.label.clone(), self.origin
+
 
 @torch.no_grad()
 def compare_anywhere(features: Tensor, memory: Remembered) -> Tensor:

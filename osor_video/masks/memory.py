@@ -31,6 +31,10 @@ class Remembered:
     origin: tuple[int, int]
     reach_cells: int
 
+    def kept(self) -> tuple[Tensor, Tensor, tuple[int, int], int]:
+        """The fields, in tensors of their own: a view would be written with all that it is a part of."""
+        return self.features.clone(), self.label.clone(), self.origin, self.reach_cells
+
 
 @torch.inference_mode()
 def recall(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import cv2
 import numpy as np
@@ -12,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from osor_video.errors import MaskError
 from osor_video.tensors import Mask
+from osor_video.video.frames import MOST_PIXELS
 
 PICTURE_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".tga")
 MAX_COVERAGE = 0.95
@@ -19,6 +25,11 @@ MAX_COVERAGE = 0.95
 FIT_ASPECT = 0.02
 """Difference of aspect up to which a mask of another size may be fitted."""
 SHOWN_LABELS = 12
+UNREADABLE = (
+    *(UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError),
+    *(TypeError, EOFError, OverflowError, IndexError, KeyError, AttributeError, struct.error, MemoryError),
+)
+"""What Pillow raises on files that are damaged, by its formats; seen while files were mutated at random."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,8 @@ def load_mask(
     """
     if not path.is_file():
         raise missing(path)
+    # The header first: what it declares may be far larger than the file.
+    check_picture_size(path, size_hw, reading.fit)
     labels = _labels(path, wanted=bool(reading.labels))
     mask = _binarise(_decode(path)) if labels is None else _chosen(labels, reading.labels, path)
     mask = fitted(mask, size_hw, str(path), reading.fit)
@@ -79,13 +92,34 @@ def fitted(mask: Mask, size_hw: tuple[int, int], name: str, fit: bool) -> Mask:
 
 
 def check_picture_size(path: Path, size_hw: tuple[int, int], fit: bool) -> None:
-    """MaskError where the header of a picture says that it cannot be read or that its size does not do."""
+    """MaskError where the header of a picture says that it cannot be read, or that its size does not do or is absurd."""
+    own_hw = picture_size(path)
+    if own_hw is None:
+        raise unreadable(path)
+    check_size(own_hw, size_hw, str(path), fit)
+    if own_hw[0] * own_hw[1] > MOST_PIXELS:
+        raise MaskError(
+            f"Mask {path} is {own_hw[1]}x{own_hw[0]}, expected at most {MOST_PIXELS / 1e6:.0f} million pixels. "
+            "Save it at the clip's own size."
+        )
+
+
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """(height, width) that a picture's header declares; None where it has none. Nothing is decoded."""
     try:
+        with _picture(path) as picture:
+            return picture.height, picture.width
+    except UNREADABLE:
+        return None
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[Image.Image]:
+    """A picture by Pillow, which would warn of damage that is met elsewhere, and of sizes for which there are limits here."""
+    with catch_warnings():
+        simplefilter("ignore")
         with Image.open(path) as picture:
-            width, height = picture.size
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise unreadable(path) from error
-    check_size((height, width), size_hw, str(path), fit)
+            yield picture
 
 
 def check_size(own_hw: tuple[int, int], size_hw: tuple[int, int], name: str, fit: bool) -> None:
@@ -123,13 +157,21 @@ def check_coverage(mask: Mask, name: str) -> Mask:
     return mask
 
 
-def _decode(path: Path) -> np.ndarray:
-    stored = (
-        cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    )
+def _decode(path: Path) -> npt.NDArray[Any]:
+    stored = decode_picture(path, cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise unreadable(path)
-    return np.asarray(stored)
+    return stored
+
+
+def decode_picture(path: Path, flags: int) -> npt.NDArray[Any] | None:
+    """A picture as OpenCV has it, [H, W] or [H, W, BGR or BGRA]; None where it is damaged."""
+    data = np.fromfile(path, dtype=np.uint8)
+    try:
+        stored = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error:
+        return None
+    return None if stored is None else np.asarray(stored)
 
 
 def _binarise(stored: np.ndarray) -> Mask:
@@ -143,14 +185,14 @@ def _binarise(stored: np.ndarray) -> Mask:
 def _labels(path: Path, wanted: bool) -> npt.NDArray[np.integer] | None:
     """The numbers of a picture of labels [H, W]; None for a picture that is painted, unless labels are ``wanted``."""
     try:
-        with Image.open(path) as picture:
+        with _picture(path) as picture:
             if picture.mode == "P":
                 numbers = np.asarray(picture)
                 if wanted or _is_coloured(picture, numbers):
                     return numbers
             elif wanted and picture.mode in ("L", "I", "I;16", "1"):
                 return np.asarray(picture).astype(np.int64)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except UNREADABLE:
         # Whoever decodes it next says what is wrong.
         return None
     if wanted:

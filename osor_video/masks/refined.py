@@ -7,6 +7,7 @@ frame before, and the frame itself. The frame is looked at in the scale in which
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from osor_video.masks.adapt import adapt
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
 from osor_video.masks.refiner import LEAST_SIDE_CELLS, MaskRefiner
-from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, TrackedFrame, main_parts
+from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, State, TrackedFrame, main_parts
 from osor_video.report import Progress, silent
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -33,6 +34,8 @@ RESCALED = 1.25
 """Ratio of the object's size to the one it is looked at from which the grid of cells changes."""
 RECALLED_SHARE = 0.6
 """Of what is remembered of a frame, the part that matching alone says: what the refiner overlooks once is not forgotten."""
+LEARNT_FRAMES = 8
+"""Marked frames that are learnt from, the last ones."""
 FOUND_AGAIN = 0.8
 """Score from which the object counts as found after a cut, or after it was lost: touching the wrong thing is worse."""
 
@@ -79,7 +82,7 @@ class RefinedTracker:
         self._unlearnt = self._refiner = refiner
         self._config = config
         self._progress = progress
-        self._marked: list[tuple[Picture, Mask]] = []
+        self._marked: deque[tuple[Picture, Mask]] = deque(maxlen=LEARNT_FRAMES)
         self._here = False
 
     @property
@@ -91,7 +94,7 @@ class RefinedTracker:
         """Begin with the user's mask [H, W] of the first frame [H, W, 3], or go on with one that corrects."""
         self._marked.append((picture, mask))
         self._refiner = adapt(
-            self._unlearnt, self._features, self._marked, self._config.adapt_steps, self._progress
+            self._unlearnt, self._features, list(self._marked), self._config.adapt_steps, self._progress
         )
         self._size_hw: tuple[int, int] = mask.shape
         self._soft: FloatMap = mask.astype(np.float32)
@@ -126,6 +129,33 @@ class RefinedTracker:
         self._recent.append(Remembered(view.features, label, view.origin))
         self._past.append(_Past(picture, self._label))
         return TrackedFrame(main_parts(found > 0.5), score)
+
+    def state(self) -> State:
+        """The last mask, what is remembered of earlier frames, and what was learnt."""
+        return {
+            "here": self._here,
+            "soft": torch.from_numpy(self._soft.copy()),
+            "grid_hw": self._grid_hw,
+            "label": self._label.clone(),
+            "first": self._first.kept(),
+            "recent": [frame.kept() for frame in self._recent],
+            "past": [(torch.from_numpy(past.picture.copy()), past.label.clone()) for past in self._past],
+            "marked": [tuple(torch.from_numpy(part.copy()) for part in pair) for pair in self._marked],
+            "learnt": None if self._refiner is self._unlearnt else self._refiner.state_dict(),
+        }
+
+    def go_on(self, state: State) -> None:
+        """Stand where the tracker stood that said ``state``."""
+        self._here, self._soft, self._label = state["here"], state["soft"].numpy(), state["label"]
+        self._size_hw, self._grid_hw = self._soft.shape, state["grid_hw"]
+        self._first = Remembered(*state["first"])
+        self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
+        if state["learnt"] is not None:
+            self._refiner = copy.deepcopy(self._unlearnt)
+            self._refiner.load_state_dict(state["learnt"])
+        count = self._config.recent_frames
+        self._recent = deque((Remembered(*frame) for frame in state["recent"]), maxlen=count)
+        self._past = deque((_Past(picture.numpy(), label) for picture, label in state["past"]), maxlen=count)
 
     def _choose_grid(self) -> tuple[int, int]:
         """Cells of the whole frame, so many that the object as last seen is ``object_cells`` wide."""

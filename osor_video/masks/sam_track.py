@@ -13,7 +13,7 @@ import torch
 
 from osor_video.flow.estimate import FlowPair
 from osor_video.masks.sam import Sam2
-from osor_video.masks.track import TrackedFrame
+from osor_video.masks.track import State, TrackedFrame
 from osor_video.tensors import Mask, Picture
 
 FOUND_AGAIN = 0.8
@@ -57,6 +57,14 @@ class Sam2Tracker:
         if not self._here:
             mask = np.zeros_like(mask)
         return TrackedFrame(mask, sure if mask.any() else 1 - sure)
+
+    def state(self) -> None:
+        """A session of transformers is not written down: a run that was cut off follows the object from the start again."""
+        return
+
+    def go_on(self, state: State) -> None:
+        """Never asked for, as no state is said."""
+        raise NotImplementedError("a session of SAM2 cannot be taken up again")
 
     def _forget(self) -> None:
         """Drop what no frame after this one asks of the session."""

@@ -69,6 +69,8 @@ class VideoMasks:
         with open_reader(self.source, "pyav") as frames:
             for frame in frames:
                 name = f"{self.source.path}, frame {frame.index}"
+                if frame.damaged:
+                    raise MaskError(f"The mask video is damaged at {name}. Render it again.")
                 mask = np.asarray(to_shown(frame.rgb, self.source.rotation).max(axis=2) > WHITE)
                 mask = fitted(mask, size_hw, name, self.reading.fit)
                 yield mask if self.reading.region else check_coverage(mask, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,8 @@ CONTEXT_CELLS = 4
 """Surroundings encoded with the object, so that the features at its rim know what lies beside it."""
 MAX_ENLARGEMENT = 3.0
 """Small pictures are enlarged at most so much for the features: beyond it there is nothing more to see."""
+State = dict[str, Any]
+"""Names with what can be written to a file: tensors, numbers, text, and lists, tuples and dicts of these."""
 MIN_PART = 0.1
 """Parts of a mask that are smaller than this share of its largest part are dropped."""
 
@@ -92,6 +95,25 @@ class MaskTracker:
         # The soft label is remembered, not the snapped mask: an edge drawn wrongly once would be learnt.
         self._recent.append(Remembered(view.features, label, view.origin, self._config.recent_reach_cells))
         return TrackedFrame(self._mask, score)
+
+    def state(self) -> State:
+        """The last mask and what is remembered of earlier frames."""
+        assert self._mask is not None  # asked for once it has begun
+        return {
+            "mask": torch.from_numpy(self._mask.copy()),
+            "grid_hw": self._grid_hw,
+            "first": self._first.kept(),
+            "recent": [frame.kept() for frame in self._recent],
+        }
+
+    def go_on(self, state: State) -> None:
+        """Stand where the tracker stood that said ``state``."""
+        self._mask = state["mask"].numpy()
+        self._size_hw, self._grid_hw = self._mask.shape, state["grid_hw"]
+        self._first = Remembered(*state["first"])
+        self._recent = deque(
+            (Remembered(*frame) for frame in state["recent"]), maxlen=self._config.recent_frames
+        )
 
     def _choose_grid(self, mask: Mask) -> tuple[int, int]:
         """Cells of the whole frame (even numbers), so fine that the object of the first frame is wide enough in cells."""

@@ -29,6 +29,10 @@ class Carry:
         batch, _, height, width = z0.shape
         return cls(z0, z0.new_zeros((batch, 2, height, width)), z0.new_ones((batch, 1, height, width)), 0)
 
+    def to(self, device: torch.device) -> Carry:
+        """The same on another device."""
+        return Carry(self.z0.to(device), self.flow_to_anchor.to(device), self.trust.to(device), self.age)
+
     def moved(self, flow_back: Tensor) -> Carry:
         """One frame on. ``flow_back`` [1, 2, h, w] points from the new frame's cells to the last frame's.
 

@@ -132,7 +132,7 @@ class OneStepRemover:
         carry = None
         if state is not None and frame.flow_back is not None and state.crop.size_hw == frame.crop.size_hw:
             flow = cell_flow(frame.flow_back, frame.crop, state.crop, frame.rgb.shape[:2]).to(z0.device)
-            carry = state.carry.moved(flow)
+            carry = state.carry.to(z0.device).moved(flow)
             region = torch.maximum(logit.sigmoid(), m)
             z0 = fuse(z0, carry, region, self._config.latent_warp)
         if carry is None or carry.age >= self._config.anchor_frames:

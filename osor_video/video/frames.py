@@ -35,6 +35,10 @@ ALPHA_FORMS = frozenset(
 LOSSLESS_REPACK = ("nv12", "nv21", "nv16", "nv24", "p010le", "p210le", "yuyv422", "uyvy422")
 """Forms whose samples only change places when they become planes."""
 
+LEAST_SIDE_PX, MOST_SIDE_PX = 16, 8192
+MOST_PIXELS = 8192 * 4608
+"""8K, with room for cinema's 8192 columns."""
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
@@ -55,9 +59,30 @@ def video_stream(container: Any, path: Path) -> Any:
     """First video stream that is not a cover picture; raises VideoError where there is none."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
+            return _bounded(stream, path)
     kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
     raise VideoError(f"{path} has no video stream (it holds: {', '.join(kinds)}). Give a file with pictures.")
+
+
+def check_frame_size(size_hw: tuple[int, int], path: Path) -> None:
+    """VideoError for frames that are too small to work in, or larger than any camera's."""
+    height, width = size_hw
+    if min(size_hw) < LEAST_SIDE_PX or max(size_hw) > MOST_SIDE_PX or height * width > MOST_PIXELS:
+        raise VideoError(
+            f"{path} has frames of {width}x{height} pixels, expected sides of {LEAST_SIDE_PX} to {MOST_SIDE_PX} and at most "
+            f"{MOST_PIXELS / 1e6:.0f} million pixels. Scale it first, for example: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
+        )
+
+
+def _bounded(stream: Any, path: Path) -> Any:
+    """``stream``, refused for the size that it declares, before a decoder takes memory for it."""
+    context = stream.codec_context
+    if context is not None:
+        if context.height and context.width:
+            check_frame_size((context.height, context.width), path)
+        # Its packets may declare another size than its container.
+        context.options = {"max_pixels": str(MOST_PIXELS)}
+    return stream
 
 
 def planar_color(frame: Any, path: Path) -> tuple[ColorSpec, str]:

@@ -82,12 +82,16 @@ class ColorSpec:
 
 @dataclass(frozen=True)
 class PlanarFrame:
-    """One frame in the source's own samples; ``pts`` and ``duration`` count the source's time base."""
+    """One frame in the source's own samples; ``pts`` and ``duration`` count the source's time base.
+
+    ``damaged``: the file is damaged there, and this is what decodes of it or the frame before.
+    """
 
     index: int
     pts: int
     planes: Planes
     duration: int = 0
+    damaged: bool = False
 
 
 def default_matrix(height: int) -> Matrix:

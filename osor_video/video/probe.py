@@ -6,6 +6,7 @@ Frames are counted from packets, never from the container's own figure, which an
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -19,6 +20,7 @@ from osor_video.video.frames import (
     FULL_RANGE,
     MATRIX_TAG,
     RGB_TAG,
+    check_frame_size,
     is_rgb,
     opened,
     planar_color,
@@ -156,6 +158,12 @@ def probe(path: str | Path) -> SourceInfo:
         return _describe(container, stream, first, packets, path)
 
 
+def check_frame(source: SourceInfo, frame: int) -> None:
+    """VideoError for a frame number that the source does not have."""
+    if not 0 <= frame < source.frames:
+        raise VideoError(f"Frame {frame} is not in {source.path}: it has frames 0 to {source.frames - 1}.")
+
+
 def _check_path(path: Path) -> None:
     if path.is_dir():
         raise VideoError(f"{path} is a folder. Expected one video file; name the file inside it.")
@@ -188,7 +196,27 @@ def _first_frame(container: Any, path: Path) -> Any:
             f"{path} has frames without timestamps. Wrap it in a container that has them, for example: "
             f"ffmpeg -fflags +genpts -i IN -c copy OUT.mkv"
         )
+    check_frame_size((first.height, first.width), path)
     return first
+
+
+def _readable(container: Any, path: Path) -> Iterator[Any]:
+    """Every packet up to the end, or up to where the file can be followed no further."""
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            return
+        except IndexError as error:
+            # PyAV knows the streams of the begin alone.
+            raise VideoError(
+                f"{path} gains a stream in its middle, expected the same streams throughout. Put it into another container "
+                "first, for example: ffmpeg -i IN -map 0:v -map 0:a? -c copy OUT.mkv"
+            ) from error
+        if packet is None:
+            return
+        yield packet
 
 
 def _scan(container: Any, stream: Any, first_pts: int, path: Path) -> _Packets:
@@ -197,7 +225,7 @@ def _scan(container: Any, stream: Any, first_pts: int, path: Path) -> _Packets:
     tail: list[Any] = []
     skipped, end = 0, Fraction(0)
     counts: Counter[int] = Counter()
-    for packet in container.demux():
+    for packet in _readable(container, path):
         if packet.pts is None:
             continue
         counts[packet.stream_index] += 1
@@ -241,15 +269,16 @@ def _check_tail(stream: Any, packets: _Packets, path: Path) -> None:
     """Decode the last group of pictures, where a file that was cut off shows it."""
     if not packets.tail or not packets.tail[0].is_keyframe or len(packets.tail) >= TAIL_PACKETS:
         return
-    key_pts = packets.tail[0].pts
-    good = sum(pts < key_pts for pts in packets.pts)
-    try:
-        for packet in (*packets.tail, None):
-            for frame in stream.codec_context.decode(packet):
-                # Leading pictures of an open group refer to the group before, which is not decoded here.
-                good += frame.pts is not None and frame.pts >= key_pts and not frame.is_corrupt
-    except av.error.FFmpegError:
-        pass
+    last_good = packets.pts[0] - 1
+    for packet in (*packets.tail, None):
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.error.FFmpegError:
+            continue  # damage before the end is bridged when the file is read
+        last_good = max(
+            [last_good, *(frame.pts for frame in frames if frame.pts is not None and not frame.is_corrupt)]
+        )
+    good = sum(pts <= last_good for pts in packets.pts)
     if good < len(packets.pts):
         raise VideoError(
             f"{path} is damaged or cut off at its end: {good} of {len(packets.pts)} frames decode. Get the "

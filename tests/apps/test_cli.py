@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from osor_video import __version__
 from osor_video.apps.cli import app
+from osor_video.apps.exits import Terminated
 from osor_video.benchmark.cases import pictures_of
 from osor_video.video.probe import probe
 from tests.apps.clips import FRAMES, SIZE_HW, square_mask, wall, write_clip
@@ -267,6 +268,10 @@ REFUSED = {
         ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--effects-out", "text.mp4"],
         "--effects-out needs the folder",
     ),
+    "resume and restart": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--resume", "--restart"],
+        "--resume goes on with an unfinished run, --restart throws it away",
+    ),
     "preview no PNG": (["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--preview", "1"], "ends in .png"),
 }
 
@@ -298,27 +303,57 @@ def test_usage_errors_end_with_2() -> None:
     assert run("nonsense").exit_code == 2
 
 
-def test_an_interrupt_says_that_nothing_is_written(
+STOPS = {"interrupted": (KeyboardInterrupt, 130), "terminated": (Terminated, 143)}
+
+
+@pytest.mark.parametrize("how", STOPS)
+def test_a_stop_before_anything_is_done_says_that_nothing_is_written(
+    how: str, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise STOPS[how][0]
+
+    monkeypatch.setattr("osor_video.analysis.measure_grain", stop)
+    target = ("-o", tmp_path / "o.mp4", "--masks-out", tmp_path / "m")
+    result = run(
+        *("remove", material.clip, "--mask", material.first, *target),
+        *("--model", material.model, "--flow", "dis"),
+    )
+    assert result.exit_code == STOPS[how][1]
+    assert result.stderr == f"osor-video: {how}, nothing written\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_later_says_how_to_go_on_and_the_run_is_then_the_same(
     material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("osor_video.restore.make_fill", stop)
-    arguments = (
-        "-o",
-        tmp_path / "o.mp4",
-        "--model",
-        material.model,
-        "--flow",
-        "dis",
-        "--masks-out",
-        tmp_path / "m",
-    )
-    result = run("remove", material.clip, "--mask", material.first, *arguments)
+    output, work = tmp_path / "o.mp4", tmp_path / "o.mp4.osor-work"
+    command = ("remove", material.clip, "--mask", material.first, "--model", material.model, "--flow", "dis")
+    with monkeypatch.context() as patch:
+        patch.setattr("osor_video.restore.make_fill", stop)
+        result = run(*command, "-o", output)
     assert result.exit_code == 130
-    assert result.stderr == "osor-video: interrupted, nothing written\n"
-    assert list(tmp_path.iterdir()) == []
+    assert f"kept in {work}: the same command with --resume goes on" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [work]
+
+    result = run(*command, "-o", output)
+    assert result.exit_code == 2
+    assert "has an unfinished run" in result.stderr
+    assert "--resume" in result.stderr
+    result = run(*command, "-o", output, "--resume", "--seed", 1)
+    assert result.exit_code == 2
+    assert "is another one: seed was 0, is 1. Give what it was begun with" in result.stderr
+
+    report = tmp_path / "run.json"
+    assert run(*command, "-o", output, "--resume", "--quiet", "--report", report).exit_code == 0
+    assert run(*command, "-o", tmp_path / "whole.mp4", "--quiet").exit_code == 0
+    assert output.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert "gone on with an unfinished run" in json.loads(report.read_text(encoding="utf-8"))["notes"][-1]
+    assert not work.exists()
 
 
 def test_our_own_fault_shows_a_traceback_and_ends_with_1(
@@ -340,6 +375,7 @@ import sys
 from typer.testing import CliRunner
 import osor_video
 from osor_video.apps.cli import app
+from osor_video.apps.exits import Terminated
 for arguments in (["--help"], ["--version"], ["remove", "--help"], ["bench", "--help"], ["models", "--help"]):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
