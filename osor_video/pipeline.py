@@ -80,10 +80,17 @@ class _Tally:
 
     def effect(self, fill: Fill | None) -> FloatMap:
         """A fill's effect on the whole frame, [H, W]."""
+        return self._on_frame(fill, None if fill is None else fill.effect)
+
+    def alpha(self, fill: Fill | None) -> FloatMap:
+        """A fill's alpha on the whole frame, [H, W]."""
+        return self._on_frame(fill, None if fill is None else fill.alpha)
+
+    def _on_frame(self, fill: Fill | None, part: FloatMap | None) -> FloatMap:
         whole = np.zeros(self._size_hw, np.float32)
-        if fill is not None:
+        if fill is not None and part is not None:
             top, left, bottom, right = fill.box
-            whole[top:bottom, left:right] = fill.effect
+            whole[top:bottom, left:right] = part
         return whole
 
 
@@ -115,11 +122,13 @@ class VideoRemover:
         on_mask: Callable[[int, Mask], None] | None = None,
         regions: Regions = NO_REGIONS,
         on_effect: Callable[[int, FloatMap], None] | None = None,
+        on_alpha: Callable[[int, FloatMap], None] | None = None,
     ) -> RunReport:
         """Write ``output``: the clip at ``path`` without what ``marks`` mark (a lone seed: in its first frame).
 
         ``on_mask`` is given every frame's index and mask [H, W] as shown, before any frame is finished; ``on_effect`` its index and
-        the alpha [H, W] of what was found beyond the hole, shadow and reflection, when it is. ``regions`` are the user's own.
+        the alpha [H, W] of what was found beyond the hole, shadow and reflection, when it is; ``on_alpha`` the alpha of all
+        that was replaced. ``regions`` are the user's own.
         Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then.
         """
         begin, clock = time.perf_counter(), Stopwatch()
@@ -135,6 +144,8 @@ class VideoRemover:
                     tally.add(restored.fill)
                     if on_effect is not None:
                         on_effect(done - 1, to_shown(tally.effect(restored.fill), source.rotation))
+                    if on_alpha is not None:
+                        on_alpha(done - 1, to_shown(tally.alpha(restored.fill), source.rotation))
                     progress("remove", done, source.frames)
         return self._report(clip, tally, writer, clock, time.perf_counter() - begin)
 
@@ -240,7 +251,7 @@ class VideoRemover:
             with reader, ExitStack() as stack:
                 if isinstance(marked, Keyframes):
                     keys = {
-                        frame: _coded(seed, source.rotation, self.config.mask)
+                        frame: coded_seed(seed, source.rotation, self.config.mask)
                         for frame, seed in marked.seeds.items()
                     }
                     back = self._follow_back(source, keys, pool, clock, progress)
@@ -296,7 +307,7 @@ class VideoRemover:
             yield from restorer.run(planes, start)
 
 
-def _coded(seed: Seed, rotation: int, config: MaskConfig) -> Marked:
+def coded_seed(seed: Seed, rotation: int, config: MaskConfig) -> Marked:
     """What finds a seed's object in a picture as coded."""
     return lambda picture: to_coded(object_of(seed, to_shown(picture, rotation), config), rotation)
 

@@ -27,8 +27,10 @@ LAYERS: list[set[str]] = [
     {"follow"},
     {"analysis", "restore"},
     {"pipeline"},
+    {"project"},
+    {"spans"},
     {"api"},
-    {"apps", "benchmark", "training"},
+    {"apps", "benchmark", "training", "desk"},
 ]
 """A module imports from its own layer and from those above it in this list, never from below."""
 ANYWHERE = {"report", "version"}

@@ -5,6 +5,7 @@ torch and all that needs it are imported inside the commands, so that ``--help``
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,12 @@ from osor_video import __version__
 from osor_video.apps.exits import PROGRAM, spoken_errors
 from osor_video.apps.inputs import (
     SeedOptions,
+    Wanted,
     check_file_target,
     check_folder_target,
     check_source,
     frame_numbers,
     load_config,
-    painted_regions,
 )
 
 app = typer.Typer(
@@ -31,6 +32,12 @@ app = typer.Typer(
 )
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The clip.")]
+ClipOrProject = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IN", help="The clip; or a project of the desk (.json), with its masks and settings."
+    ),
+]
 MaskFile = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,6 +72,9 @@ ContactSheet = Annotated[
     Path | None, typer.Option("--contact-sheet", help="PNG of the frames whose mask is most in doubt.")
 ]
 Preset = Annotated[str, typer.Option("--preset", help="fast, balanced or best.")]
+PresetOrProjects = Annotated[
+    str | None, typer.Option("--preset", help="fast, balanced (if not given) or best; over a project's own.")
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings that differ.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as mask.grow=0.03.")
@@ -182,7 +192,7 @@ def _options(
 
 @app.command()
 def remove(
-    source: Source,
+    source: ClipOrProject,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The clip to write (a PNG with --preview).")],
     mask: MaskFile = None,
@@ -192,7 +202,7 @@ def remove(
     not_points: NotPoints = None,
     labels: Labels = None,
     fit_mask: FitMask = False,
-    preset: Preset = "balanced",
+    preset: PresetOrProjects = None,
     config: ConfigFile = None,
     settings: Settings = None,
     model: Model = None,
@@ -229,18 +239,14 @@ def remove(
     }
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
+        from osor_video.apps.project import make_job  # noqa: PLC0415  (loads numpy)
 
         marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
-        marked.check()
-        check_source(source, output)
-        (extras := removal.Extras(masks_out, effects_out, report, contact_sheet)).check()
-        values = load_config(preset, config, settings or [], named)
-        regions = painted_regions(effect_mask or [], keep or [], fit_mask)
-        job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras, regions)
-        if preview is None:
-            removal.remove_clip(job)
-        else:
-            removal.preview_frame(job, preview)
+        extras = removal.Extras(masks_out, effects_out, report, contact_sheet)
+        wanted = Wanted(preset, config, tuple(settings or ()), named)
+        regions = tuple(effect_mask or ()), tuple(keep or ())
+        job = replace(make_job(source, output, marked, wanted, regions, extras), threads=threads, quiet=quiet)
+        removal.remove_clip(job) if preview is None else removal.preview_frame(job, preview)
 
 
 @app.command()

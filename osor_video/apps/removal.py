@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from osor_video.masks.region import NO_REGIONS, Regions
 
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
+    from osor_video.report import Progress
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,21 @@ class Job:
     marks: Marks
     output: Path
     config: Config
-    threads: int | None
-    quiet: bool
+    threads: int | None = None
+    quiet: bool = False
     extras: Extras = Extras()
     regions: Regions = NO_REGIONS
+    follow: Callable[[Path, VideoRemover, Progress], Marks] | None = None
+    """How the masks are found beforehand, where one pass over the clip would not do."""
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet."""
         if not self.quiet:
             typer.echo(text)
+
+    def followed(self, remover: VideoRemover, progress: Progress) -> Marks:
+        """The marks for the run, with what has to be followed beforehand."""
+        return self.marks if self.follow is None else self.follow(self.source, remover, progress)
 
 
 def remove_clip(job: Job) -> None:
@@ -66,7 +74,8 @@ def remove_clip(job: Job) -> None:
     masks = MaskFiles(extras.masks_out) if extras.masks_out or extras.contact_sheet else None
     effects = MaskFiles(extras.effects_out) if extras.effects_out else None
     with shown_progress(job.quiet) as progress:
-        report = remover.remove(job.source, job.marks, job.output, progress, masks, job.regions, effects)
+        marks = job.followed(remover, progress)
+        report = remover.remove(job.source, marks, job.output, progress, masks, job.regions, effects)
     for files in (masks, effects):
         if files:
             files.write()
@@ -84,7 +93,9 @@ def preview_frame(job: Job, frame: int) -> None:
     check_clip(job.source, job.marks, job.regions, None, job.config)
     tell_licence(job)
     with shown_progress(job.quiet) as progress:
-        before, after = build_remover(job).preview(job.source, job.marks, frame, progress, job.regions)
+        remover = build_remover(job)
+        marks = job.followed(remover, progress)
+        before, after = remover.preview(job.source, marks, frame, progress, job.regions)
     write_png(job.output, side_by_side(before, after))
     job.tell(f"frame {frame}, before and after: {job.output}")
 

@@ -6,12 +6,12 @@ Every reader gives exactly the frames that were probed, in order, or raises: non
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -109,6 +109,56 @@ def read_span(source: SourceInfo, start: int, stop: int) -> list[RgbFrame]:
         RgbFrame(index, source.pts[index], planes_to_rgb(frames[index], source.color))
         for index in range(start, stop)
     ]
+
+
+def read_from(source: SourceInfo, start: int) -> Generator[PlanarFrame, None, None]:
+    """Frames from ``start`` to the end in the source's own samples, by PyAV: decoding begins at the last sync sample before.
+
+    Where the container does not lead there it begins at the first frame; the frames are the same. Closing the generator closes
+    the file. Raises VideoError where ``start`` is no frame, and at the first frame that is damaged.
+    """
+    if not 0 <= start < source.frames:
+        raise VideoError(f"Frame {start} is not in {source.path}: it has frames 0 to {source.frames - 1}.")
+    with ExitStack() as stack:
+        frames = stack.enter_context(closing(_decoded_from_sync(source, start)))
+        first = next(frames, None)
+        if first is None:
+            planes = stack.enter_context(closing(read_planes(source)))
+            yield from islice(planes, start, None)
+            return
+        for index, frame in enumerate(chain((first,), frames), start):
+            planes_now = frame_planes(frame, source.color)
+            yield PlanarFrame(index, source.pts[index], planes_now, int(frame.duration or 0))
+
+
+def _decoded_from_sync(source: SourceInfo, start: int) -> Generator[Any, None, None]:
+    """PyAV frames from ``start`` on, each checked against the probe; none where seeking does not lead there."""
+    with opened(source.path) as container:
+        stream = video_stream(container, source.path)
+        stream.thread_type = "AUTO"
+        index = start
+        try:
+            container.seek(source.pts[start], stream=stream, backward=True)
+            for number, packet in enumerate(container.demux(stream)):
+                # As in ``_span_from_sync``.
+                if not number and (
+                    packet.pts is None or not packet.is_keyframe or packet.pts > source.pts[start]
+                ):
+                    return
+                for frame in packet.decode():
+                    if index == start and (frame.pts is None or frame.pts < source.pts[start]):
+                        continue
+                    if index == start and (frame.is_corrupt or frame.pts != source.pts[start]):
+                        return
+                    _check_frame(source, index, frame)
+                    yield frame
+                    index += 1
+        except av.error.FFmpegError as error:
+            if index == start:
+                return  # whoever reads from the start meets the damage and names it
+            raise _damaged(source, index, str(error.strerror)) from error
+    if index != source.frames:
+        raise _damaged(source, index, "the file ends there")
 
 
 def _span_from_sync(source: SourceInfo, start: int, stop: int) -> dict[int, Planes] | None:
