@@ -16,9 +16,9 @@ from osor_video.masks.marks import Marks
 from osor_video.masks.region import Region, Regions
 from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PointsSeed, PolygonSeed, Seed, UnionSeed
 from osor_video.pipeline import VideoRemover
-from osor_video.project import ObjectMarks, Project, encode_mask
+from osor_video.project import ObjectMarks, Project, encode_mask, preview_span
 from osor_video.report import Progress, RunReport, silent
-from osor_video.spans import follow_span, preview_near, preview_span
+from osor_video.spans import follow_span, preview_near
 
 __all__ = [
     "MaskLike",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FORMAT: Literal["osor-video project 1"] = "osor-video project 1"
 SUFFIX = ".json"
+PREVIEW_REACH = 24
+"""Frames on either side that a preview looks at, at most: a whole run borrows from ``background.reach_frames``."""
 Mask = npt.NDArray[np.bool_]
 Frame = Annotated[int, Field(ge=0)]
 Png = str
@@ -119,6 +121,10 @@ class Project(_Part):
             if part.track and len(part.track) != self.frames:
                 raise MaskError(
                     f"{part.name} was followed through {len(part.track)} frames, but the clip has {self.frames}. Follow it again."
+                )
+            if part.scores and len(part.scores) != len(part.track):
+                raise MaskError(
+                    f"{part.name} has {len(part.scores)} scores for {len(part.track)} masks. Expected one each, or none."
                 )
 
     def to_json(self) -> str:
@@ -225,3 +231,10 @@ def span_of(keys: Mapping[int, object] | set[int], frame: int, frames: int) -> t
     before = [key for key in keys if key < frame]
     after = [key for key in keys if key > frame]
     return (max(before) if before else 0), (min(after) + 1 if after else frames)
+
+
+def preview_span(frame: int, frames: int, config: Config) -> tuple[int, int]:
+    """The frames around ``frame`` (first, end not included) that a preview of it looks at, in a clip of ``frames``."""
+    reach = min(PREVIEW_REACH, config.background.reach_frames)
+    start = max(0, frame - reach)
+    return start - start % config.background.step_frames, min(frames, frame + reach + 1)

@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 
 from osor_video.analysis import analyse, shots_of, track_back, ways_back, with_hole_boxes
-from osor_video.config import Config
 from osor_video.errors import ConfigError, MaskError
 from osor_video.follow import follow
 from osor_video.masks.build import build_tracker
@@ -24,6 +23,7 @@ from osor_video.masks.region import NO_REGIONS, Regions
 from osor_video.masks.seed import Seed
 from osor_video.parallel import shared_cores
 from osor_video.pipeline import VideoRemover, coded_seed
+from osor_video.project import preview_span
 from osor_video.report import Progress, Stopwatch, silent
 from osor_video.restore import Restorer
 from osor_video.tensors import Mask, Picture
@@ -31,9 +31,6 @@ from osor_video.video.orient import shown_size, to_coded, to_shown
 from osor_video.video.planes import PlanarFrame, planes_to_rgb
 from osor_video.video.probe import SourceInfo, probe
 from osor_video.video.reader import read_from
-
-PREVIEW_REACH = 24
-"""Frames on either side that a preview looks at, at most: a whole run borrows from ``background.reach_frames``."""
 
 
 def follow_span(
@@ -71,13 +68,6 @@ def follow_span(
             drift = watch.see(held.mask, held.score, frame.flow, exact=held.exact, cut=cut)
             yield start + index, to_shown(held.mask, source.rotation), drift.score
             progress("track", index + 1, stop - start)
-
-
-def preview_span(frame: int, frames: int, config: Config) -> tuple[int, int]:
-    """The frames around ``frame`` (first, end not included) that ``preview_near`` wants masks for, in a clip of ``frames``."""
-    reach = min(PREVIEW_REACH, config.background.reach_frames)
-    start = max(0, frame - reach)
-    return start - start % config.background.step_frames, min(frames, frame + reach + 1)
 
 
 def preview_near(

@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, models, bench, strip, train.
+"""The command ``osor-video``: remove, masks, ui, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -411,6 +411,31 @@ def strip(
         from osor_video.benchmark.strip import make_strip  # noqa: PLC0415  (loads torch)
 
         write_png(output, make_strip(clip, masks, result, numbers, width))
+
+
+@app.command()
+def ui(
+    clip: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CLIP]", help="The clip, or a project; others can be opened on the page."),
+    ] = None,
+    *,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to serve at; others than this machine's own let others in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    upload_mb: Annotated[
+        int, typer.Option("--max-upload-mb", min=1, help="Largest clip that can be dropped.")
+    ] = 4096,
+) -> None:
+    """Open the desk in the browser: paint, preview, correct, compare."""
+    with spoken_errors():
+        from osor_video.apps.ui import serve  # noqa: PLC0415
+
+        serve(clip, host, port, browser, upload_mb)
 
 
 @models.callback()
