@@ -27,8 +27,8 @@ KEPT_PREVIEWS = 12
 class Desk:
     """Everything behind the page.
 
-    ``folder`` is its own, for uploads and results. ``paths``: whether clips may be opened by path. ``ready``: whether the worker loads
-    its libraries as soon as a clip is opened.
+    ``folder`` is its own, for uploads and results. ``paths``: whether clips may be opened by path. ``ready``: whether the worker
+    loads its libraries as soon as a clip is opened.
     """
 
     def __init__(self, folder: Path, paths: bool = True, ready: bool = True) -> None:

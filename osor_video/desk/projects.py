@@ -6,14 +6,16 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from osor_video.config import Config
 from osor_video.desk.film import Film
-from osor_video.desk.options import EXPORTS, MODEL_NAMES, PATH_KEYS
+from osor_video.desk.options import CHOICES, EXPORTS, MODEL_NAMES, PATH_KEYS, QUALITY_KEY
 from osor_video.errors import ConfigError, MaskError, OsorError
 from osor_video.project import ObjectMarks, Project, decode_mask, encode_mask, span_of
 from osor_video.report import doubtful_runs
@@ -267,7 +269,13 @@ class Session:
 
         return change
 
-    def _config(self) -> Any:
+    def _effective(self) -> dict[str, Any]:
+        """The values that hold of what the page lets choose."""
+        config = self._config()
+        keys = [choice.key for choice in CHOICES if choice.key != "preset"]
+        return {key: reduce(getattr, key.split("."), config) for key in (*keys, QUALITY_KEY)}
+
+    def _config(self) -> Config:
         return Project(clip="-", frames=1, width=1, height=1, settings=self.settings).config(
             preset=self.preset
         )
@@ -410,6 +418,7 @@ class Session:
                 "keep": sorted(self.regions["keep"]),
                 "preset": self.preset,
                 "settings": self.settings,
+                "effective": self._effective(),
                 "container": self.container,
                 "scores": scores,
                 "doubts": doubts(scores),
