@@ -52,12 +52,15 @@ def serve(clip: Path | None, host: str, port: int, browser: bool, upload_mb: int
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listener: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise ConfigError(
             f"The address {host}:{port} cannot be had ({error.strerror}). Choose another one with --host and --port."
         ) from error

@@ -12,6 +12,7 @@ import socket
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,10 +29,6 @@ HEADERS = {
 }
 BODY_MB = 256
 """Largest body but for uploads: a project with a mask for each of some ten thousand frames."""
-
-
-class BodyTooLargeError(Exception):
-    """A body went on beyond what was allowed."""
 
 
 class Guard:
@@ -68,20 +65,19 @@ class Guard:
         await self._pass(scope, receive, send, limit, in_address)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, limit: int, set_cookie: bool) -> None:
-        taken, begun = 0, False
+        taken = 0
 
         async def counted() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > limit:
-                raise BodyTooLargeError
-            return message
+            # For the desk a body that goes on beyond the limit ends as if the line had been cut.
+            return {"type": "http.disconnect"} if taken > limit else message
 
         async def dressed(message: Message) -> None:
-            nonlocal begun
+            if taken > limit:
+                return
             if message["type"] == "http.response.start":
-                begun = True
                 extra = dict(HEADERS)
                 if set_cookie:
                     extra["set-cookie"] = f"{self.cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
@@ -91,9 +87,11 @@ class Guard:
 
         try:
             await self._app(scope, counted, dressed)
-        except BodyTooLargeError:
-            if not begun:
-                await self._too_large(scope, receive, send, limit)
+        except ClientDisconnect:
+            if taken <= limit:
+                raise
+        if taken > limit:
+            await self._too_large(scope, receive, send, limit)
 
     def _refusal(self, scope: Scope, headers: dict[str, str], in_address: bool) -> tuple[int, str]:
         host = headers.get("host", "")

@@ -44,9 +44,9 @@ CHOICES = (
     ),
     Choice(
         "effects.find",
-        "Shadows and reflections",
-        (("off", "Leave"), ("auto", "Remove"), ("strong", "Faint ones too")),
-        "What the object casts goes with it.",
+        "Effects",
+        (("off", "Left as they are"), ("auto", "Removed as well"), ("strong", "Faint ones too")),
+        "Shadow and reflection of the object.",
     ),
     Choice(
         "fill",

@@ -37,11 +37,14 @@ export class Stage {
   }
 
   fit() {
-    const margin = 14 * this.ratio;
-    const scale = Math.min((this.canvas.width - 2 * margin) / this.film.width, (this.canvas.height - 2 * margin) / this.film.height);
+    // Below the film there is room for a line of words, so that nothing covers it.
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) * this.ratio;
+    const [margin, below] = [0.9 * rem, 2.5 * rem];
+    const height = this.canvas.height - margin - below;
+    const scale = Math.min((this.canvas.width - 2 * margin) / this.film.width, height / this.film.height);
     this.view.scale = Math.max(scale, 0.02);
     this.view.x = (this.canvas.width - this.film.width * this.view.scale) / 2;
-    this.view.y = (this.canvas.height - this.film.height * this.view.scale) / 2;
+    this.view.y = margin + (height - this.film.height * this.view.scale) / 2;
     this.view.fitted = true;
     this.onzoom?.(this.view.scale / this.ratio);
     this.draw();
@@ -98,6 +101,7 @@ export class Stage {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
+    canvas.dataset.place = JSON.stringify([view.scale, view.x, view.y].map((value) => value / this.ratio));
     context.imageSmoothingEnabled = view.scale < PIXELS_FROM * this.ratio;
     context.imageSmoothingQuality = "high";
     if (scene.mode === "difference" && scene.before && scene.after) this.difference();
