@@ -107,8 +107,7 @@ class Worker:
 
         say("progress", "load", 0, 1)
         quiet_libraries()
-        # PyAV gives whole clip and parts the same pixels, so that what was followed in parts is what was followed whole.
-        config = project.config({"decode.decoder": "pyav"})
+        config = project.config()
         key = config.model_copy(update={"encode": None}).model_dump_json()
         if self._built is None or self._built[0] != key:
             self._built = key, VideoRemover.from_config(config)

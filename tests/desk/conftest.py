@@ -38,6 +38,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
+FRAMES = 40 if SHOTS else 10
+"""Of the walker: few for a quick test, all of them for pictures."""
 CLIPS = Path(__file__).parents[2] / "clips"
 
 
@@ -74,8 +76,8 @@ def short_clip(target: Path, source: Path, frames: int) -> Path:
 
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten frames of the walker."""
-    return short_clip(tmp_path_factory.mktemp("films") / "walk.mp4", CLIPS / "walk.mp4", 10)
+    """The walker, its first ``FRAMES``."""
+    return short_clip(tmp_path_factory.mktemp("films") / "walk.mp4", CLIPS / "walk.mp4", FRAMES)
 
 
 @pytest.fixture

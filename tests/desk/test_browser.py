@@ -19,9 +19,11 @@ from osor_video.benchmark.cases import pictures_of
 from osor_video.project import Project, decode_mask
 from osor_video.video.probe import probe
 from tests.desk.conftest import CLIPS, Served, Window
+from tests.desk.conftest import FRAMES as ALL
 
 Open = Callable[..., Window]
 Serve = Callable[..., Served]
+SIZE_HW = (256, 448)
 WORKING_MS = 240_000
 """How long a job may take: the worker's libraries alone take half a minute to load on a slow machine."""
 
@@ -72,14 +74,20 @@ def session_of(served: Served) -> Any:
     return session
 
 
-def centre_line(path: Path) -> list[tuple[int, int]]:
-    """Points down the middle of a painted mask (x, y)."""
-    mask = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127
-    rows = np.flatnonzero(mask.any(axis=1))
-    return [
-        (int(np.median(np.flatnonzero(mask[y]))), int(y))
-        for y in np.linspace(rows[3], rows[-4], 7).astype(int)
-    ]
+def strokes(mask: Any, brush: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Level strokes (from, to) of a brush that cover a mask about as a hand would."""
+    rows, found = np.flatnonzero(mask.any(axis=1)), []
+    for y in range(int(rows[0]) + brush // 2, int(rows[-1]) + 1, brush - 2):
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], mask[y].astype(int), [0]))))
+        for left, right in zip(edges[::2], edges[1::2], strict=True):
+            inset = min(brush // 2, (right - left) // 2)
+            found.append(((int(left + inset), y), (int(right - 1 - inset), y)))
+    return found
+
+
+def first_mask() -> Any:
+    """The walker in the first frame, bool [H, W]."""
+    return np.asarray(cv2.imread(str(CLIPS / "walk_first.png"), cv2.IMREAD_GRAYSCALE)) > 127
 
 
 def test_from_an_empty_desk_to_an_exported_clip(
@@ -93,20 +101,22 @@ def test_from_an_empty_desk_to_an_exported_clip(
     open_path(seen, walk)
     seen.shot("02_opened")
 
-    # Paint the walker, then wipe a corner and take that back.
+    # Paint the walker, too much at one place, and wipe that away again.
+    truth = first_mask()
     page.keyboard.press("b")
-    for _ in range(3):
-        page.keyboard.press("]")
-    line = centre_line(CLIPS / "walk_first.png")
-    drag(page, *line)
-    painted(page, 1)
-    drag(page, (line[0][0] - 14, line[2][1]), (line[0][0] + 14, line[2][1]))
-    page.keyboard.press("e")
+    page.fill("#brush-size", "10")
+    for way in strokes(truth, 10):
+        drag(page, *way)
     drag(page, (20, 20), (60, 24))
+    page.keyboard.press("e")
+    page.fill("#brush-size", "24")
+    drag(page, (14, 20), (66, 24))
+    painted(page, 1)
+    page.wait_for_timeout(300)
     seen.shot("03_painted")
-    before = decode_mask(session_of(served).things[0].masks[0], (256, 448), "painted")
-    truth = np.asarray(cv2.imread(str(CLIPS / "walk_first.png"), cv2.IMREAD_GRAYSCALE)) > 127
-    assert (before & truth).sum() > 0.6 * truth.sum()
+    before = decode_mask(session_of(served).things[0].masks[0], SIZE_HW, "painted")
+    assert (before & truth).sum() / (before | truth).sum() > 0.75
+    assert not before[:40, :80].any()
 
     # Follow, with progress; every frame has a mask and a confidence then.
     page.click("#tab-remove")
@@ -115,7 +125,9 @@ def test_from_an_empty_desk_to_an_exported_clip(
     page.click("#follow")
     page.wait_for_selector("#cancel:not([hidden])")
     seen.shot("04_following")
-    page.wait_for_selector("#follow-figure:text-is('10 of 10 frames are followed')", timeout=WORKING_MS)
+    page.wait_for_selector(
+        f"#follow-figure:text-is('{ALL} of {ALL} frames are followed')", timeout=WORKING_MS
+    )
     go(page, 6)
     seen.shot("05_followed")
     first = session_of(served).project().objects[0].track
@@ -123,13 +135,16 @@ def test_from_an_empty_desk_to_an_exported_clip(
     # Correct a frame: only what depends on it is followed anew.
     page.click("#tab-mark")
     page.keyboard.press("b")
-    ys, xs = np.nonzero(decode_mask(first[6], (256, 448), "followed"))
-    drag(page, (int(xs.mean()), int(ys.min())), (int(xs.mean()), int(ys.max())))
+    page.fill("#brush-size", "10")
+    ys, xs = np.nonzero(decode_mask(first[6], SIZE_HW, "followed"))
+    drag(page, (int(xs.mean()), int(ys.min())), (int(xs.mean()), int(ys.min()) - 8))
     painted(page, 2)
     page.click("#tab-follow")
     page.wait_for_function("!document.getElementById('follow').disabled")
     page.click("#follow")
-    page.wait_for_selector("#follow-figure:text-is('10 of 10 frames are followed')", timeout=WORKING_MS)
+    page.wait_for_selector(
+        f"#follow-figure:text-is('{ALL} of {ALL} frames are followed')", timeout=WORKING_MS
+    )
     second = session_of(served).project().objects[0]
     assert sorted(second.masks) == [0, 6]
     assert second.track[0] == first[0]
@@ -154,7 +169,7 @@ def test_from_an_empty_desk_to_an_exported_clip(
     page.click("[data-view=slider]")
     page.press("body", "Home")
     page.click("#play")
-    at_frame(page, 9)
+    at_frame(page, ALL - 1)
 
     # What is downloaded is what the library writes for the same project.
     with page.expect_download() as coming:
@@ -162,7 +177,7 @@ def test_from_an_empty_desk_to_an_exported_clip(
     exported = tmp_path / "exported.mp4"
     coming.value.save_as(exported)
     assert coming.value.suggested_filename == "walk_removed.mp4"
-    check_result(exported, walk, [decode_mask(png, (256, 448), "track") for png in second.track])
+    check_result(exported, walk, [decode_mask(png, SIZE_HW, "track") for png in second.track])
     page.click("#save-beside")
     page.fill("#save-name", "walk_beside.mp4")
     page.click("#save-go")
@@ -209,7 +224,7 @@ def test_tools_find_fill_and_undo(serve: Serve, window: Open, walk: Path) -> Non
     seen = window(served, key=served.desk.open(walk).id)
     page = seen.page
     at_frame(page, 0)
-    truth = np.asarray(cv2.imread(str(CLIPS / "walk_first.png"), cv2.IMREAD_GRAYSCALE)) > 127
+    truth = first_mask()
     ys, xs = np.nonzero(truth)
     left, top, right, bottom = xs.min() - 6, ys.min() - 6, xs.max() + 6, ys.max() + 4
 
@@ -218,7 +233,7 @@ def test_tools_find_fill_and_undo(serve: Serve, window: Open, walk: Path) -> Non
     drag(page, (left, top), (right, bottom))
     page.wait_for_selector("#objects small:text-is('1 frame')", timeout=WORKING_MS)
     thing = session_of(served).things[0]
-    found = decode_mask(thing.masks[0], (256, 448), "found")
+    found = decode_mask(thing.masks[0], SIZE_HW, "found")
     box = (right - left) * (bottom - top)
     assert (found & truth).sum() / (found | truth).sum() > truth.sum() / box
 
@@ -228,7 +243,7 @@ def test_tools_find_fill_and_undo(serve: Serve, window: Open, walk: Path) -> Non
     assert thing.masks == {}
     page.keyboard.press("Control+Shift+Z")
     painted(page, 1)
-    np.testing.assert_array_equal(decode_mask(thing.masks[0], (256, 448), "again"), found)
+    np.testing.assert_array_equal(decode_mask(thing.masks[0], SIZE_HW, "again"), found)
 
     # A second object in its own colour: a polygon, filled as it was drawn.
     page.click("#add-object")
@@ -239,7 +254,7 @@ def test_tools_find_fill_and_undo(serve: Serve, window: Open, walk: Path) -> Non
         page.mouse.click(*spot(page, *corner))
     page.keyboard.press("Enter")
     painted(page, 1, row=2)
-    filled = decode_mask(session_of(served).things[1].masks[0], (256, 448), "filled")
+    filled = decode_mask(session_of(served).things[1].masks[0], SIZE_HW, "filled")
     assert abs(int(filled.sum()) - 1800) < 150
     assert filled[140, 60]
 
@@ -249,13 +264,13 @@ def test_tools_find_fill_and_undo(serve: Serve, window: Open, walk: Path) -> Non
     page.keyboard.press("r")
     drag(page, (300, 10), (400, 60))
     page.wait_for_selector("#regions li:nth-child(2) small:text-is('1 frame')")
-    assert decode_mask(session_of(served).regions["keep"][3], (256, 448), "kept").sum() == 5000
+    assert decode_mask(session_of(served).regions["keep"][3], SIZE_HW, "kept").sum() == 5000
     page.click("#objects li:nth-child(1) .pick")
     go(page, 5)
     page.keyboard.press("c")
     page.mouse.click(*spot(page, 60, 165))
     painted(page, 2)
-    clicked = decode_mask(thing.masks[5], (256, 448), "clicked")
+    clicked = decode_mask(thing.masks[5], SIZE_HW, "clicked")
     assert clicked[165, 60]
     assert not clicked[165, 400]
     seen.shot("12_tools")

@@ -244,13 +244,10 @@ function finished(job) {
   if (job.kind === "run") {
     choose(job.id);
     step("compare");
-    toast("The result is there: compare it with the source.");
   } else if (job.kind === "preview") {
     told(preview(job));
   } else if (state.doubts.length) {
     toast(`Followed. ${state.doubts.length} place${state.doubts.length > 1 ? "s" : ""} to look at: press N.`);
-  } else {
-    toast("Followed through the whole clip.");
   }
 }
 
@@ -264,7 +261,6 @@ async function preview(job) {
 
 function start(kind) {
   return told(editing.then(() => ask("POST", `sessions/${state.id}/jobs`, { kind, frame: ui.frame })).then((job) => {
-    ui.preview = null;
     seen.set(job.id, "waiting");
     state.jobs.push(job);
     draw();
@@ -466,7 +462,8 @@ function present(frame) {
 
 function hint() {
   let text = "";
-  if (state && ui.step === "mark" && !playing) text = ["box", "polygon"].includes(tools.tool) || tools.tool !== "hand" ? HINTS[tools.tool] : HINTS.hand;
+  if (state && ui.step === "mark" && !playing) text = HINTS[tools.tool];
+  if (text && ["also", "keep"].includes(ui.target)) text += " A region holds from its frame until the next one.";
   if (finding) text = "Finding the object…";
   byId("hint").textContent = text;
 }
@@ -533,9 +530,9 @@ function step(name) {
     tab.tabIndex = chosen ? 0 : -1;
     byId(`step-${tab.dataset.step}`).hidden = !chosen;
   }
+  byId("tools").classList.toggle("idle", name === "compare");
   view(ui.view);
   draw();
-  if (reel) go(ui.frame, true);
 }
 
 function view(name) {
@@ -723,7 +720,12 @@ byId("quality").addEventListener("change", (event) => {
   const [low, high] = offers.quality.range;
   send([{ op: "settings", settings: { [offers.quality.key]: low + high - Number(event.target.value) } }]);
 });
-byId("frame").addEventListener("change", (event) => { stop(); go(Number(event.target.value)); });
+byId("frame").addEventListener("change", (event) => {
+  stop();
+  go(Number(event.target.value));
+  // The keys are the tools' again.
+  byId("view").focus({ preventScroll: true });
+});
 byId("open-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const path = byId("path").value.trim();
