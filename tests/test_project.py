@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from osor_video.api import follow_project, follow_span, preview_near, preview_span
 from osor_video.apps.cli import app
+from osor_video.benchmark.cases import pictures_of
 from osor_video.config import Config
 from osor_video.errors import ConfigError, MaskError
 from osor_video.masks.seed import ArraySeed
@@ -196,6 +197,23 @@ def test_tracks_are_taken_as_they_are_and_several_objects_are_followed(
         runs.append((tmp_path / f"{name}.mkv").read_bytes())
     assert runs[0] == runs[1]
     assert probe(tmp_path / "whole.mkv").frames == FRAMES
+
+
+def test_what_a_project_keeps_is_not_touched(place: Path, tmp_path: Path) -> None:
+    everything = encode_mask(np.ones(SIZE_HW, dtype=bool))
+    nothing = encode_mask(np.zeros(SIZE_HW, dtype=bool))
+    path = saved(project_of(place, keep={2: everything, 4: nothing}), place / "k.json")
+    done = run("remove", path, "-o", tmp_path / "k.mkv", "--lossless", "--quiet")
+    assert done.exit_code == 0, done.output
+    same = [
+        bool(np.array_equal(a, b))
+        for a, b in zip(pictures_of(tmp_path / "k.mkv"), pictures_of(place / "square.mp4"), strict=True)
+    ]
+    assert same == [False, False, True, True, False, False]
+    small = saved(project_of(place, keep={2: encode_mask(square_mask(0)[:40])}), place / "s.json")
+    done = run("remove", small, "-o", tmp_path / "k.mkv")
+    assert done.exit_code == 2
+    assert "the clip is 128x96" in done.stderr
 
 
 @pytest.mark.parametrize(
