@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 import webbrowser
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def serve(clip: Path | None, host: str, port: int, browser: bool, upload_mb: int
             config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
             if browser:
                 threading.Timer(0.5, webbrowser.open, (address,)).start()
-            uvicorn.Server(config).run(sockets=[listener])
+            # Ctrl+C is how it is closed: that is no interruption.
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listener])
         finally:
             desk.close()
 

@@ -90,6 +90,7 @@ def first_mask() -> Any:
     return np.asarray(cv2.imread(str(CLIPS / "walk_first.png"), cv2.IMREAD_GRAYSCALE)) > 127
 
 
+@pytest.mark.slow
 def test_from_an_empty_desk_to_an_exported_clip(
     serve: Serve, window: Open, walk: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ def test_from_an_empty_desk_to_an_exported_clip(
     seen.shot("07_running")
     page.wait_for_selector("#has-result:not([hidden])", timeout=WORKING_MS)
     page.wait_for_selector("#badge-right:text-is('Result')")
+    drag(page, (SIZE_HW[1] / 2, 60), (312, 60))
     seen.shot("08_slider")
     for name in ("result", "source", "difference", "alpha"):
         page.click(f"[data-view={name}]")
@@ -219,6 +221,7 @@ def paint_square(page: Any, frame: int, x: float, y: float) -> None:
     drag(page, (x, y), (x + 20, y + 30))
 
 
+@pytest.mark.slow
 def test_tools_find_fill_and_undo(serve: Serve, window: Open, walk: Path) -> None:
     served = serve()
     seen = window(served, key=served.desk.open(walk).id)
@@ -302,6 +305,7 @@ def test_two_windows_do_not_undo_each_other(serve: Serve, window: Open, walk: Pa
     painted(first.page, 2)
 
 
+@pytest.mark.slow
 def test_a_reload_finds_the_work_again_and_it_can_be_cancelled(
     serve: Serve, window: Open, tmp_path: Path
 ) -> None:
@@ -335,6 +339,7 @@ def test_a_reload_finds_the_work_again_and_it_can_be_cancelled(
     seen.stayed_home(served)
 
 
+@pytest.mark.slow
 def test_a_long_clip_opens_and_scrubs(serve: Serve, window: Open, tmp_path: Path) -> None:
     frames = 10 * 60 * 24
     clip = numbered_clip(tmp_path / "long.mp4", frames)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -291,8 +297,6 @@ def test_frames_come_in_any_order(client: Client, opened: dict[str, Any]) -> Non
     for frame in (3, 0, 5, 1):
         status, headers, data = client.send("GET", f"/api/sessions/{key}/frames/{frame}.jpg")
         assert (status, headers["content-type"]) == (200, "image/jpeg")
-        import cv2  # noqa: PLC0415
-
         picture = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
         red = (picture[..., 0] > 180) & (picture[..., 1] < 90)
         assert (red & square_mask(frame)).sum() > 0.9 * square_mask(frame).sum()
@@ -403,13 +407,11 @@ def test_work_that_makes_no_sense_is_refused(client: Client, opened: dict[str, A
 
 
 def test_a_worker_that_dies_is_told_of_and_replaced(client: Client, opened: dict[str, Any]) -> None:
-    import time  # noqa: PLC0415
-
     key = opened["id"]
     client.ask("POST", f"sessions/{key}/edit", {"version": 1, "ops": [mask_op(0)]})
     _, job = client.ask("POST", f"sessions/{key}/jobs", {"kind": "propagate"})
     queue = client.served.desk.queue
-    while queue._process is None:
+    while queue._process is None or queue._process.pid is None:
         time.sleep(0.05)
     queue._process.kill()
     for _ in range(200):
@@ -438,6 +440,32 @@ def test_the_command_refuses_what_it_cannot_serve(tmp_path: Path, served_port: i
     done = run(app, ["ui", "--no-browser", "--port", str(served_port)])
     assert done.exit_code == 2
     assert "cannot be had" in done.stderr
+
+
+def test_the_command_serves_a_clip_until_it_is_closed(clip: Path) -> None:
+    command = [sys.executable, "-m", "osor_video", "ui", str(clip), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        told = running.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)#(\w+)", told)
+        assert found, told
+        port, token, session = int(found[1]), found[2], found[3]
+        for _ in range(100):
+            try:
+                link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                cookie = {"Cookie": f"osor_desk_{port}={token}"}
+                link.request("GET", f"/api/sessions/{session}", headers=cookie)
+                state = json.loads(link.getresponse().read())
+                break
+            except ConnectionError:
+                time.sleep(0.1)
+            finally:
+                link.close()
+        running.send_signal(signal.SIGINT)
+        _, complaints = running.communicate(timeout=60)
+    assert state["name"] == clip.name
+    assert running.returncode == 0, complaints
+    assert complaints == ""
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ export const SHORTCUTS = [
   ["Zoom in, out, fit", "+, -, F"],
   ["Follow the object", "Ctrl+Enter"],
   ["Preview this frame", "Y"],
-  ["Slider, result, source, difference, alpha", "1 to 5"],
+  ["Ways to compare", "1 to 5"],
   ["Move the slider", ", and ."],
   ["Save the project", "Ctrl+S"],
   ["Open", "Ctrl+O"],
