@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -194,6 +195,26 @@ def test_a_film_of_the_wrong_kind_inside_is_refused(client: Client, tmp_path: Pa
     assert status == 422
     assert "not a readable video" in answer["error"]
     assert "secret" not in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{url}/a.ts\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile {url}/a.mp4\n",
+    ],
+)
+def test_a_playlist_in_a_films_clothes_calls_nobody(client: Client, words: str) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0.5)
+        text = words.format(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        status, _, body = client.send("POST", "/api/upload?name=walk.ts", text.encode())
+        assert status == 422
+        assert b"not a readable video" in body
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 def test_a_desk_for_others_opens_no_paths(serve: Serve, clip: Path) -> None:
