@@ -16,10 +16,25 @@ from osor_video.masks.marks import Marks
 from osor_video.masks.region import Region, Regions
 from osor_video.masks.seed import ArraySeed, BoxSeed, PictureSeed, PointsSeed, PolygonSeed, Seed, UnionSeed
 from osor_video.pipeline import VideoRemover
-from osor_video.report import RunReport
+from osor_video.project import ObjectMarks, Project, encode_mask, preview_span
+from osor_video.report import Progress, RunReport, silent
+from osor_video.spans import follow_span, preview_near
 from osor_video.work.folder import Unfinished
 
-__all__ = ["MaskLike", "RegionLike", "VideoRemover", "as_marks", "as_region", "as_seed", "remove_object"]
+__all__ = [
+    "MaskLike",
+    "Project",
+    "RegionLike",
+    "VideoRemover",
+    "as_marks",
+    "as_region",
+    "as_seed",
+    "follow_project",
+    "follow_span",
+    "preview_near",
+    "preview_span",
+    "remove_object",
+]
 
 FrameMaskLike = (
     str | PathLike[str] | npt.NDArray[Any] | tuple[int, int, int, int] | Sequence[tuple[int, int]] | Seed
@@ -58,6 +73,28 @@ def remove_object(
     remover = VideoRemover.from_config(Config.load(preset, overrides=dotted))
     regions = Regions(as_region(effect_mask), as_region(keep))
     return remover.remove(Path(source), marks, Path(output), regions=regions, unfinished=unfinished)
+
+
+def follow_project(
+    remover: VideoRemover, clip: Path, project: Project, progress: Progress = silent
+) -> Project:
+    """``project`` with a mask for every frame of each object that is marked and was not followed yet.
+
+    Raises MaskError where an object has no mask to begin with, else as ``follow_span``.
+    """
+
+    def follow(part: ObjectMarks) -> ObjectMarks:
+        if part.followed or not part.masks:
+            return part
+        found = [
+            (encode_mask(mask), round(score, 4))
+            for _, mask, score in follow_span(remover, clip, project.seeds(part), progress=progress)
+        ]
+        return part.model_copy(
+            update={"track": tuple(png for png, _ in found), "scores": tuple(score for _, score in found)}
+        )
+
+    return project.model_copy(update={"objects": tuple(follow(part) for part in project.objects)})
 
 
 def as_region(region: RegionLike) -> Region:

@@ -21,6 +21,7 @@ import numpy as np
 
 from osor_video.analysis import FirstPass, FrameNotes, shots_of, track_back, ways_back, with_hole_boxes
 from osor_video.background.given import GivenPlate, open_plate
+from osor_video.composite.fill import alpha_of
 from osor_video.config import Config, MaskConfig
 from osor_video.errors import ConfigError
 from osor_video.flow.estimate import FlowEstimator
@@ -132,20 +133,29 @@ class VideoRemover:
         on_mask: Callable[[int, Mask], None] | None = None,
         regions: Regions = NO_REGIONS,
         on_effect: Callable[[int, FloatMap], None] | None = None,
+        on_alpha: Callable[[int, FloatMap], None] | None = None,
         on_restored: Callable[[Restored], None] | None = None,
         unfinished: Unfinished = "refuse",
     ) -> RunReport:
         """Write ``output``: the clip at ``path`` without what ``marks`` mark (a lone seed: in its first frame).
 
         ``on_mask`` is given every frame's index and mask [H, W] as shown, before any frame is finished; ``on_effect`` its index and
-        the alpha [H, W] of what was found beyond the hole, shadow and reflection, when it is. ``regions`` are the user's own.
-        ``on_restored`` is given every finished frame with its fill. What is done is written down beside the output as the run
-        goes; ``unfinished`` says what is to become of what an earlier run left there, and with "resume" the result is that of a
-        run that was never cut off, byte for byte.
+        the alpha [H, W] of what was found beyond the hole, shadow and reflection, when it is; ``on_alpha`` the alpha of all that
+        was replaced. ``regions`` are the user's own. ``on_restored`` is given every finished frame with its fill. What is done
+        is written down beside the output as the run goes; ``unfinished`` says what is to become of what an earlier run left
+        there, and with "resume" the result is that of a run that was never cut off, byte for byte.
         Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then.
         """
         begin, clock = time.perf_counter(), Stopwatch()
         source, marks = open_source(path, self.config.decode), Marks.of(marks)
+
+        def told(restored: Restored) -> None:
+            if on_alpha is not None:
+                alpha = alpha_of(restored.fill, source.size_hw)
+                on_alpha(restored.frame.index, to_shown(alpha, source.rotation))
+            if on_restored is not None:
+                on_restored(restored)
+
         check_output(output, source, self.config.encode)
         self._check(source, marks, regions)
         identity = identify(source, marks, regions, self.config, self.flow.name, self.remover.model.record)
@@ -153,7 +163,7 @@ class VideoRemover:
             book = NoteBook(work, self.config.checkpoint_s)
             edits = EditBook(work, self.config.checkpoint_s)
             resumed = _resumed(book, edits) if work.resumed else []
-            if on_restored is not None and edits.frames:
+            if edits.frames and (on_restored is not None or on_alpha is not None):
                 raise ConfigError(
                     f"{edits.frames} frames of {output} are finished, and what a matte or the alpha takes of them is not kept. "
                     "Go on without --matte and --alpha-out, or begin afresh with --restart."
@@ -161,7 +171,7 @@ class VideoRemover:
             clip = self._analyse(source, marks, pool, clock, progress, on_mask, regions, work, book)
             with (
                 open_writer(output, source, self.config.encode) as writer,
-                closing(self._finish(clip, edits, writer, pool, clock, on_restored)) as finished,
+                closing(self._finish(clip, edits, writer, pool, clock, told)) as finished,
             ):
                 tally = _Tally(source.size_hw)
                 for edit in finished:
@@ -188,7 +198,7 @@ class VideoRemover:
         writer: Writer,
         pool: Executor,
         clock: Stopwatch,
-        on_restored: Callable[[Restored], None] | None,
+        told: Callable[[Restored], None],
     ) -> Generator[Edit, None, None]:
         """The second pass: finish, encode and write down every frame; one window is encoded while the next is made.
 
@@ -205,8 +215,7 @@ class VideoRemover:
             for restored in window:
                 with clock.stage("encode"):
                     writer.write(restored.frame)
-                if on_restored is not None:
-                    on_restored(restored)
+                told(restored)
                 with clock.stage("keep"):
                     done.append(Edit.of(restored, covered=self.config.encode.check))
             with clock.stage("keep"):
@@ -360,7 +369,7 @@ class VideoRemover:
                     return
                 if isinstance(marked, Keyframes):
                     keys = {
-                        frame: _coded(seed, source.rotation, self.config.mask)
+                        frame: coded_seed(seed, source.rotation, self.config.mask)
                         for frame, seed in marked.seeds.items()
                     }
                     back = self._follow_back(source, keys, pool, clock, progress, work)
@@ -455,7 +464,7 @@ def _work_folder(output: Path, identity: Identity, unfinished: Unfinished) -> It
         yield work
 
 
-def _coded(seed: Seed, rotation: int, config: MaskConfig) -> Marked:
+def coded_seed(seed: Seed, rotation: int, config: MaskConfig) -> Marked:
     """What finds a seed's object in a picture as coded."""
     return lambda picture: to_coded(object_of(seed, to_shown(picture, rotation), config), rotation)
 

@@ -28,8 +28,10 @@ LAYERS: list[set[str]] = [
     {"analysis", "restore"},
     {"work"},
     {"pipeline"},
+    {"project"},
+    {"spans"},
     {"api"},
-    {"apps", "benchmark", "training"},
+    {"apps", "benchmark", "training", "desk"},
 ]
 """A module imports from its own layer and from those above it in this list, never from below."""
 ANYWHERE = {"report", "version"}

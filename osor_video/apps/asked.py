@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from osor_video.apps.inputs import SeedOptions, check_source, load_config, painted_regions, unfinished_runs
+from osor_video.apps.inputs import SeedOptions, Wanted, unfinished_runs
+from osor_video.apps.project import make_job
 from osor_video.apps.removal import Extras, Job
 
 SETTINGS = {
@@ -39,13 +41,10 @@ def removal_job(given: Mapping[str, Any]) -> Job:
     """
     seed_parts = (given[name] for name in ("box", "polygon", "points", "not_points", "labels", "fit_mask"))
     marked = SeedOptions(tuple(given["mask"] or ()), *seed_parts)
-    marked.check()
-    check_source(given["source"], given["output"])
     sides = ("masks_out", "effects_out", "report", "contact_sheet", "alpha_out", "matte")
     extras = Extras(*(given[name] for name in sides))
-    extras.check()
-    config = load_config(given["preset"], given["config"], given["settings"] or [], settings_of(given))
-    regions = painted_regions(given["effect_mask"] or [], given["keep"] or [], given["fit_mask"])
+    wanted = Wanted(given["preset"], given["config"], tuple(given["settings"] or ()), settings_of(given))
+    regions = tuple(given["effect_mask"] or ()), tuple(given["keep"] or ())
     unfinished = unfinished_runs(given["resume"], given["restart"])
-    way = given["threads"], given["quiet"], extras, regions, unfinished
-    return Job(given["source"], marked.marks(), given["output"], config, *way)
+    job = make_job(given["source"], given["output"], marked, wanted, regions, extras)
+    return replace(job, threads=given["threads"], quiet=given["quiet"], unfinished=unfinished)

@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, models, bench, strip, train.
+"""The command ``osor-video``: remove, masks, ui, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -36,6 +36,13 @@ Source = Annotated[
         metavar="IN", help="The clip, a sequence such as frame.%04d.png, or - for standard input."
     ),
 ]
+ClipOrProject = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IN",
+        help="The clip, a sequence such as frame.%04d.png, - for standard input; or a project of the desk (.json).",
+    ),
+]
 MaskFile = Annotated[
     list[str] | None,
     typer.Option(
@@ -70,6 +77,9 @@ ContactSheet = Annotated[
     Path | None, typer.Option("--contact-sheet", help="PNG of the frames whose mask is most in doubt.")
 ]
 Preset = Annotated[str, typer.Option("--preset", help="fast, balanced or best.")]
+PresetOrProjects = Annotated[
+    str | None, typer.Option("--preset", help="fast, balanced (if not given) or best; over a project's own.")
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings that differ.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as mask.grow=0.03.")
@@ -240,7 +250,7 @@ def _options(
 
 @app.command()
 def remove(
-    source: Source,
+    source: ClipOrProject,
     *,
     output: Annotated[
         Path,
@@ -255,7 +265,7 @@ def remove(
     not_points: NotPoints = None,
     labels: Labels = None,
     fit_mask: FitMask = False,
-    preset: Preset = "balanced",
+    preset: PresetOrProjects = None,
     config: ConfigFile = None,
     settings: Settings = None,
     model: Model = None,
@@ -297,10 +307,7 @@ def remove(
         from osor_video.apps.asked import removal_job  # noqa: PLC0415
 
         job = removal_job(given)
-        if preview is None:
-            removal.remove_clip(job)
-        else:
-            removal.preview_frame(job, preview)
+        removal.remove_clip(job) if preview is None else removal.preview_frame(job, preview)
 
 
 @app.command()
@@ -476,6 +483,31 @@ def strip(
         from osor_video.benchmark.strip import make_strip  # noqa: PLC0415  (loads torch)
 
         write_png(output, make_strip(clip, masks, result, numbers, width))
+
+
+@app.command()
+def ui(
+    clip: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CLIP]", help="The clip, or a project; others can be opened on the page."),
+    ] = None,
+    *,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to serve at; others than this machine's own let others in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    upload_mb: Annotated[
+        int, typer.Option("--max-upload-mb", min=1, help="Largest clip that can be dropped.")
+    ] = 4096,
+) -> None:
+    """Open the desk in the browser: paint, preview, correct, compare."""
+    with spoken_errors():
+        from osor_video.apps.ui import serve  # noqa: PLC0415
+
+        serve(clip, host, port, browser, upload_mb)
 
 
 @models.callback()

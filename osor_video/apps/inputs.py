@@ -98,6 +98,20 @@ class SeedOptions:
                 _pairs(option, text)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The settings as typed: preset (None: balanced, or a project's), file, ``--set``, and options with a name of their own."""
+
+    preset: str | None
+    file: Path | None
+    settings: tuple[str, ...]
+    named: dict[str, Any]
+
+    def config(self) -> Config:
+        """See ``load_config``."""
+        return load_config(self.preset or "balanced", self.file, self.settings, self.named)
+
+
 def painted_regions(added: Iterable[str], kept: Iterable[str], fit: bool) -> Regions:
     """The regions of --effect-mask and --keep as typed; MaskError for a frame that is none."""
     from osor_video.masks.painted import MaskReading  # noqa: PLC0415  (loads cv2)

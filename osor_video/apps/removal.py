@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,19 +18,17 @@ from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
 from osor_video.apps.pipes import PIPE, spooled
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.summary import summary
-from osor_video.composite.fill import alpha_of
 from osor_video.composite.matte import MatteWriter
 from osor_video.config import Config
 from osor_video.masks.marks import Marks
 from osor_video.masks.region import NO_REGIONS, Regions
 from osor_video.report import RunReport
-from osor_video.video.orient import to_shown
 from osor_video.video.sequence import frame_numbers
 from osor_video.video.source import open_source
 
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
-    from osor_video.restore import Restored
+    from osor_video.report import Progress
     from osor_video.work.folder import Unfinished
 
 
@@ -61,16 +60,22 @@ class Job:
     marks: Marks
     output: Path
     config: Config
-    threads: int | None
-    quiet: bool
+    threads: int | None = None
+    quiet: bool = False
     extras: Extras = Extras()
     regions: Regions = NO_REGIONS
     unfinished: Unfinished = "refuse"
+    follow: Callable[[Path, VideoRemover, Progress], Marks] | None = None
+    """How the masks are found beforehand, where one pass over the clip would not do."""
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet; on stderr where standard output carries the pictures."""
         if not self.quiet:
             typer.echo(text, err=self.output == PIPE)
+
+    def followed(self, remover: VideoRemover, progress: Progress) -> Marks:
+        """The marks for the run, with what has to be followed beforehand."""
+        return self.marks if self.follow is None else self.follow(self.source, remover, progress)
 
 
 def remove_clip(job: Job) -> None:
@@ -103,19 +108,12 @@ def _removed(job: Job) -> RunReport:
     alphas = MaskFiles(extras.alpha_out, first) if extras.alpha_out else None
     with ExitStack() as stack:
         matte = stack.enter_context(MatteWriter(extras.matte, info)) if extras.matte else None
-
-        def finished(restored: Restored) -> None:
-            if alphas is not None:
-                alpha = alpha_of(restored.fill, info.size_hw)
-                alphas(restored.frame.index, to_shown(alpha, info.rotation))
-            if matte is not None:
-                matte.write(restored.frame, restored.fill)
-
         progress = stack.enter_context(shown_progress(job.quiet))
         report = remover.remove(
-            *(job.source, job.marks, job.output, progress, masks, job.regions, effects),
-            finished if alphas is not None or matte is not None else None,
-            job.unfinished,
+            *(job.source, job.followed(remover, progress), job.output, progress, masks, job.regions, effects),
+            on_alpha=alphas,
+            on_restored=None if matte is None else lambda it: matte.write(it.frame, it.fill),
+            unfinished=job.unfinished,
         )
     for files in (masks, effects, alphas):
         if files:
@@ -135,7 +133,9 @@ def preview_frame(job: Job, frame: int) -> None:
     check_clip(job.source, job.marks, job.regions, None, job.config, frame=frame)
     tell_licence(job)
     with shown_progress(job.quiet) as progress:
-        before, after = build_remover(job).preview(job.source, job.marks, frame, progress, job.regions)
+        remover = build_remover(job)
+        marks = job.followed(remover, progress)
+        before, after = remover.preview(job.source, marks, frame, progress, job.regions)
     write_png(job.output, side_by_side(before, after))
     job.tell(f"frame {frame}, before and after: {job.output}")
 

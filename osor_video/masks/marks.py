@@ -9,7 +9,14 @@ from pathlib import Path
 from osor_video.errors import MaskError
 from osor_video.masks.painted import AS_PAINTED, PICTURE_SUFFIXES, MaskReading
 from osor_video.masks.seed import PictureSeed, Seed, UnionSeed
-from osor_video.masks.sequence import FolderMasks, GivenMasks, VideoMasks, open_folder, open_mask_video
+from osor_video.masks.sequence import (
+    FolderMasks,
+    GivenMasks,
+    StoredMasks,
+    VideoMasks,
+    open_folder,
+    open_mask_video,
+)
 from osor_video.video.sequence import is_pattern
 
 
@@ -25,12 +32,13 @@ class Marks:
     """What was given, before the clip is known.
 
     ``seeds``: (frame, seed), several of one frame being removed together. ``paths``: pictures of the first frame, folders
-    of pictures, videos of masks.
+    of pictures, videos of masks. ``stored``: masks of every frame in memory.
     """
 
     seeds: tuple[tuple[int, Seed], ...] = ()
     paths: tuple[Path, ...] = ()
     reading: MaskReading = AS_PAINTED
+    stored: tuple[StoredMasks, ...] = ()
 
     @classmethod
     def of(cls, marks: Marks | Seed) -> Marks:
@@ -40,7 +48,7 @@ class Marks:
     def resolve(self, frames: int, size_hw: tuple[int, int]) -> Keyframes | GivenMasks:
         """What is marked in a clip of ``frames`` that is shown at ``size_hw``; MaskError where something does not fit."""
         seeds = list(self.seeds)
-        given: list[FolderMasks | VideoMasks] = []
+        given: list[FolderMasks | VideoMasks | StoredMasks] = [_whole(part, frames) for part in self.stored]
         for path in self.paths:
             if path.is_dir():
                 whole, some = open_folder(path, frames, self.reading)
@@ -58,6 +66,15 @@ class Marks:
         for part in given:
             part.check(size_hw)
         return GivenMasks(tuple(given)) if given else _keyframes(seeds, frames, size_hw)
+
+
+def _whole(part: StoredMasks, frames: int) -> StoredMasks:
+    """``part`` where it has a mask for every frame, else MaskError."""
+    if len(part.pngs) != frames:
+        raise MaskError(
+            f"{part.name} has {len(part.pngs)} masks, the clip has {frames} frames. Give one for every frame."
+        )
+    return part
 
 
 def _keyframes(seeds: list[tuple[int, Seed]], frames: int, size_hw: tuple[int, int]) -> Keyframes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from osor_video.errors import MaskError
-from osor_video.masks.painted import PICTURE_SUFFIXES, MaskReading, check_picture_size, load_mask, missing
+from osor_video.masks.painted import (
+    PICTURE_SUFFIXES,
+    MaskReading,
+    check_picture_size,
+    check_size,
+    load_mask,
+    missing,
+)
 from osor_video.masks.sequence import FolderMasks, VideoMasks, open_folder, open_mask_video
 from osor_video.tensors import Mask
 from osor_video.video.orient import shown_size, to_coded
@@ -23,17 +30,18 @@ AS_REGION = MaskReading(region=True)
 class Region:
     """What was painted, before the clip is known.
 
-    ``at_frames``: (frame, picture), each holding from its frame on until the next such one (a black one ends it).
+    ``at_frames``: (frame, picture or bool [H, W]), each holding from its frame on until the next such one (a black one ends it).
     ``paths``: pictures that hold for the whole clip, folders of pictures by frame, videos of masks. All are united.
     """
 
-    at_frames: tuple[tuple[int, Path], ...] = ()
+    at_frames: tuple[tuple[int, Path | Mask], ...] = ()
     paths: tuple[Path, ...] = ()
     reading: MaskReading = AS_REGION
 
     def resolve(self, frames: int, size_hw: tuple[int, int]) -> ResolvedRegion:
         """The region in a clip of ``frames`` that is shown at ``size_hw``; MaskError where something does not fit."""
-        held, whole = list(self.at_frames), list[Path]()
+        held: list[tuple[int, Path | Mask]] = list(self.at_frames)
+        whole: list[Path] = []
         streams: list[FolderMasks | VideoMasks] = []
         for path in self.paths:
             if path.is_dir():
@@ -49,16 +57,24 @@ class Region:
                 raise MaskError(
                     f"A region is given for frame {frame}, but the clip has frames 0 to {frames - 1}. Choose one of them."
                 )
-        for path in (*whole, *(path for _, path in held)):
-            if not path.is_file():
-                raise missing(path)
-            check_picture_size(path, size_hw, self.reading.fit)
+        for picture in (*whole, *(picture for _, picture in held)):
+            _check_picture(picture, size_hw, self.reading.fit)
         for stream in streams:
             stream.check(size_hw)
-        by_frame: dict[int, list[Path]] = {}
-        for frame, path in held:
-            by_frame.setdefault(frame, []).append(path)
+        by_frame: dict[int, list[Path | Mask]] = {}
+        for frame, picture in held:
+            by_frame.setdefault(frame, []).append(picture)
         return ResolvedRegion(frames, size_hw, tuple(whole), by_frame, tuple(streams), self.reading)
+
+
+def _check_picture(picture: Path | Mask, size_hw: tuple[int, int], fit: bool) -> None:
+    """MaskError where a picture, by its header alone, or a mask in memory does not do."""
+    if not isinstance(picture, Path):
+        check_size(picture.shape, size_hw, "in memory", fit=False)
+        return
+    if not picture.is_file():
+        raise missing(picture)
+    check_picture_size(picture, size_hw, fit)
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class ResolvedRegion:
     frames: int
     size_hw: tuple[int, int]
     whole: tuple[Path, ...]
-    held: dict[int, list[Path]]
+    held: dict[int, list[Path | Mask]]
     streams: tuple[FolderMasks | VideoMasks, ...]
     reading: MaskReading
 
@@ -83,8 +99,11 @@ class ResolvedRegion:
                     since = self._union(self.held[frame])
                 yield np.logical_or.reduce([always, since, *(next(stream) for stream in streams)])
 
-    def _union(self, paths: tuple[Path, ...] | list[Path]) -> Mask:
-        found = [load_mask(path, self.size_hw, self.reading) for path in paths]
+    def _union(self, pictures: Sequence[Path | Mask]) -> Mask:
+        found = [
+            load_mask(picture, self.size_hw, self.reading) if isinstance(picture, Path) else picture
+            for picture in pictures
+        ]
         return np.asarray(np.logical_or.reduce([np.zeros(self.size_hw, dtype=bool), *found]))
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from osor_video.config import DecodeConfig
@@ -77,10 +78,40 @@ class VideoMasks:
 
 
 @dataclass(frozen=True)
+class StoredMasks:
+    """Pictures in memory, a PNG for every frame, white = remove."""
+
+    pngs: tuple[bytes, ...]
+    name: str = "the stored masks"
+
+    def check(self, size_hw: tuple[int, int]) -> None:
+        """MaskError where the first is of another size; the others are looked at when their turn comes."""
+        read_stored(self.pngs[0], size_hw, f"{self.name}, frame 0")
+
+    def masks(self, size_hw: tuple[int, int]) -> Generator[Mask, None, None]:
+        """The masks, bool ``size_hw`` as shown, one by one; an empty one says that the object is not there."""
+        for index, png in enumerate(self.pngs):
+            name = f"{self.name}, frame {index}"
+            yield check_coverage(read_stored(png, size_hw, name), name)
+
+
+def read_stored(png: bytes, size_hw: tuple[int, int], name: str) -> Mask:
+    """A mask picture in memory -> bool ``size_hw``; MaskError where it is none or of another size."""
+    stored = np.frombuffer(png, np.uint8)
+    picture = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE) if len(stored) else None
+    if picture is None:
+        raise MaskError(
+            f"The mask of {name} is not a readable picture. Expected a PNG, object white, the rest black."
+        )
+    check_size(picture.shape, size_hw, name, fit=False)
+    return np.asarray(picture > WHITE)
+
+
+@dataclass(frozen=True)
 class GivenMasks:
     """A mask for every frame of the clip: the union of the parts. Nothing is propagated."""
 
-    parts: tuple[FolderMasks | VideoMasks, ...]
+    parts: tuple[FolderMasks | VideoMasks | StoredMasks, ...]
 
     def masks(self, size_hw: tuple[int, int]) -> Generator[Mask, None, None]:
         """bool ``size_hw`` as shown, one by one; MaskError where no frame has anything to remove."""

@@ -45,7 +45,8 @@ def opened(path: Path) -> Iterator[Any]:
     """An input container, closed at the end; FFmpeg's refusal becomes a VideoError."""
     try:
         # Foreign tags in odd encodings must not stop a decode that needs no tags.
-        container = av.open(str(path), metadata_errors="replace")
+        # A playlist that calls itself a film may lead to files, never to the network.
+        container = av.open(str(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(
             f"{path} is not a readable video ({error.strerror or error}). Expected a whole MP4, MOV, MKV "

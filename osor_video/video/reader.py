@@ -24,7 +24,7 @@ from osor_video.video.damage import check_form, decoded_whole
 from osor_video.video.fields import deinterlaced
 from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
 from osor_video.video.planes import PlanarFrame, Planes, planes_to_rgb
-from osor_video.video.probe import INDEXED_FORMATS, SourceInfo
+from osor_video.video.probe import INDEXED_FORMATS, SourceInfo, check_frame
 from osor_video.video.sequence import sequence_planes
 
 DECORD_MB = 64.0
@@ -122,6 +122,52 @@ def read_span(source: SourceInfo, start: int, stop: int) -> list[RgbFrame]:
         RgbFrame(index, source.pts[index], planes_to_rgb(frames[index], source.color))
         for index in range(start, stop)
     ]
+
+
+def read_from(source: SourceInfo, start: int) -> Generator[PlanarFrame, None, None]:
+    """Frames from ``start`` to the end in the source's own samples, by PyAV: decoding begins at the last sync sample before.
+
+    Where the container does not lead there, and from the first damage on, they are those of ``read_planes``. Closing the
+    generator closes the file. Raises VideoError where ``start`` is no frame, and as ``read_planes`` does.
+    """
+    check_frame(source, start)
+    index = start
+    with closing(_sound_from_sync(source, start)) as frames:
+        for frame in frames:
+            planes = frame_planes(frame, source.color)
+            yield PlanarFrame(index, source.pts[index], planes, int(frame.duration or 0))
+            index += 1
+    if index < source.frames:
+        with closing(read_planes(source)) as whole:
+            yield from islice(whole, index, None)
+
+
+def _sound_from_sync(source: SourceInfo, start: int) -> Generator[Any, None, None]:
+    """PyAV frames from ``start`` on, as far as each is the one that was probed; none where seeking does not lead there."""
+    if source.deinterlaced or source.files:
+        return
+    with opened(source.path) as container:
+        stream = video_stream(container, source.path)
+        stream.thread_type = "AUTO"
+        index = start
+        try:
+            container.seek(source.pts[start], stream=stream, backward=True)
+            for number, packet in enumerate(container.demux(stream)):
+                # As in ``_span_from_sync``.
+                if not number and (
+                    packet.pts is None or not packet.is_keyframe or packet.pts > source.pts[start]
+                ):
+                    return
+                for frame in packet.decode():
+                    if index == start and (frame.pts is None or frame.pts < source.pts[start]):
+                        continue
+                    if index == source.frames or frame.is_corrupt or frame.pts != source.pts[index]:
+                        return
+                    check_form(source, index, frame)
+                    yield frame
+                    index += 1
+        except av.error.FFmpegError:
+            return  # whoever reads from the start meets the damage, and bridges or names it
 
 
 def _span_from_sync(source: SourceInfo, start: int, stop: int) -> dict[int, Planes] | None:

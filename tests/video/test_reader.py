@@ -10,7 +10,14 @@ import pytest
 from osor_video.errors import VideoError
 from osor_video.video.planes import ColorSpec
 from osor_video.video.probe import SourceInfo, probe
-from osor_video.video.reader import _span_from_sync, open_reader, read_planes, read_span
+from osor_video.video.reader import (
+    _sound_from_sync,
+    _span_from_sync,
+    open_reader,
+    read_from,
+    read_planes,
+    read_span,
+)
 from tests.video.clips import DEEP, FILM, index_planes, make_clip, make_edit_list, read_index, truncate
 
 needs_decord = pytest.mark.skipif(find_spec("decord") is None, reason="decord has no wheel here")
@@ -187,3 +194,42 @@ def test_a_span_behind_damage_is_refused(tmp_path: Path) -> None:
     spoilt = truncate(whole, tmp_path / "b.mkv", 0.4)
     with pytest.raises(VideoError, match=r"b\.mkv is damaged at frame \d+ of 60"):
         read_span(replace(source, path=spoilt), 50, 52)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mkv", "libx264"),
+        ("a.ts", "libx264"),
+        ("open.mp4", "libx265"),
+        ("open.mkv", "libx265"),
+    ],
+)
+def test_reading_from_a_frame_on_gives_the_rest_of_a_whole_reading(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    source = probe(make_clip(tmp_path / name, frames=30, codec=codec))
+    whole = list(read_planes(source))
+    for start in (0, 7, 15, 29):
+        rest = list(read_from(source, start))
+        assert [frame.index for frame in rest] == list(range(start, 30))
+        for a, b in zip(rest, whole[start:], strict=True):
+            assert (a.pts, a.duration) == (b.pts, b.duration)
+            assert all(np.array_equal(x, y) for x, y in zip(a.planes, b.planes, strict=True))
+
+
+def test_reading_from_a_frame_seeks_where_the_container_leads_there(tmp_path: Path) -> None:
+    source = probe(make_clip(tmp_path / "a.mp4", frames=30))
+    assert next(_sound_from_sync(source, 20), None) is not None
+
+
+def test_reading_from_a_frame_names_damage_and_what_is_no_frame(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "a.mkv", frames=60)
+    source = probe(whole)
+    spoilt = replace(source, path=truncate(whole, tmp_path / "b.mkv", 0.4))
+    for start in (0, 50):
+        with pytest.raises(VideoError, match=r"b\.mkv is damaged at frame \d+ of 60"):
+            list(read_from(spoilt, start))
+    with pytest.raises(VideoError, match="Frame 60 is not in"):
+        next(read_from(source, 60))
