@@ -80,8 +80,9 @@ class Rig:
         """Wait for a good end; seconds from the first sign of work."""
         begin = time.monotonic()
         code = self.ended(child, LIMIT_S)
-        if code != 0:
+        if code is None:
             os.kill(child, signal.SIGKILL)
+        if code != 0:
             raise SystemExit(f"the run ended with {code}: {self.log()}")
         return time.monotonic() - begin
 

@@ -190,6 +190,10 @@ Rate = Annotated[
     str | None,
     typer.Option("--rate", metavar="N", help="Frames a second of an image sequence: 24, 24000/1001."),
 ]
+Davis = Annotated[
+    Path | None,
+    typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")]
 Peers = Annotated[
     bool, typer.Option("--peers", help="Beside Telea: OSOR per frame, PatchMatch, median, flow copy.")
@@ -367,10 +371,7 @@ def bench(
     ] = False,
     lengths: SpeedLengths = None,
     size: SpeedSize = None,
-    davis: Annotated[
-        Path | None,
-        typer.Option("--davis", help="How well masks hold: a folder with JPEGImages/ and Annotations/."),
-    ] = None,
+    davis: Davis = None,
     corrections: Annotated[
         bool, typer.Option("--corrections", help="With it: once more, with a mask at each worst frame.")
     ] = False,
@@ -395,22 +396,19 @@ def bench(
         named = _networks(flow, flow_weights, tracker) | _model(model, device, dtype)
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
+        from osor_video.benchmark.run import Extent  # noqa: PLC0415
 
         if random_weights:
             benchmark.measure_fullsize_model(values.removal, scale, frames or 48, markdown)
-            return
-        if sources:
+        elif sources:
             benchmark.measure_sources(markdown)
-            return
-        if davis is not None:
+        elif davis is not None:
             benchmark.measure_masks(davis, case or [], values, markdown, corrections=corrections)
-            return
-        cases = benchmark.chosen_cases(clips, case or [])
-        if speed:
-            benchmark.measure_lengths(cases[0], values, markdown, *speed_extent(lengths, size))
+        elif speed:
+            chosen = benchmark.chosen_cases(clips, case or [])[0]
+            benchmark.measure_lengths(chosen, values, markdown, *speed_extent(lengths, size))
         else:
-            from osor_video.benchmark.run import Extent  # noqa: PLC0415
-
+            cases = benchmark.chosen_cases(clips, case or [])
             extent = Extent(peers, ablations, frames, pictures)
             benchmark.measure_quality(cases, values, preset, markdown, extent)
 

@@ -30,6 +30,8 @@ from osor_video.tensors import FloatMap, Mask, Picture
 
 SEEN = 0.25
 """Label from which a cell belongs to the object's neighbourhood, where it is looked for next."""
+NEAR_CELLS = 2
+"""How far from the carried mask a part of the object may come into sight."""
 RESCALED = 1.25
 """Ratio of the object's size to the one it is looked at from which the grid of cells changes."""
 RECALLED_SHARE = 0.6
@@ -120,6 +122,10 @@ class RefinedTracker:
         view = self._look(picture, where, self._config.recent_reach_cells)
         soft, label, score = self._judge(view, carried)
         found = self._on_frame(soft, view)
+        if self._here:
+            found, label = self._reached(found, carried), label * view.of(self._near_cells(carried))
+        else:
+            found = _likeliest(found)
         if not (found > 0.5).any() or not (self._here or score >= FOUND_AGAIN):
             # What is remembered of the object stays as it was: nothing is learnt from frames without it.
             self._here = False
@@ -218,6 +224,21 @@ class RefinedTracker:
         alike = torch.maximum(there[0], near[0])[inner] / 5 + 0.8
         return soft, label, float(alike.clamp(0, 1).mean() * (2 * seen[inner] - 1).mean())
 
+    def _reached(self, found: FloatMap, carried: Tensor) -> FloatMap:
+        """``found`` [H, W] without the parts that touch nothing of the carried mask: something alike that stands elsewhere."""
+        height, width = self._size_hw
+        near = cv2.resize(self._near_cells(carried).numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
+        count, parts = cv2.connectedComponents((found > 0.5).astype(np.uint8))
+        reached = np.zeros(count, dtype=bool)
+        reached[np.unique(parts[near > 0.5])] = True
+        reached[0] = True  # the faint surroundings of all parts
+        return np.where(reached[parts], found, 0).astype(np.float32)
+
+    def _near_cells(self, carried: Tensor) -> Tensor:
+        """Cells [H', W'] of the carried mask and those around them, 1 or 0."""
+        side = 2 * NEAR_CELLS + 1
+        return F.max_pool2d((carried > SEEN).float()[None], side, stride=1, padding=NEAR_CELLS)[0]
+
     def _carry(self, flow: FlowPair) -> Tensor:
         """The last mask through the flow, in [0, 1] on the whole grid of cells."""
         size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
@@ -230,6 +251,15 @@ class RefinedTracker:
         grid = torch.zeros(self._grid_hw[0] * scale, self._grid_hw[1] * scale)
         view.of(grid, scale).copy_(soft)
         return np.asarray(cv2.resize(grid.numpy(), self._size_hw[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _likeliest(found: FloatMap) -> FloatMap:
+    """Of ``found`` [H, W] the one part in which there is most of the object: a crowd of alike things is not one thing."""
+    count, parts = cv2.connectedComponents((found > 0.5).astype(np.uint8))
+    if count <= 2:
+        return found
+    amounts = np.bincount(parts.ravel(), weights=found.ravel(), minlength=count)
+    return np.where(parts == 1 + int(np.argmax(amounts[1:])), found, 0).astype(np.float32)
 
 
 def _resized(soft: FloatMap, size_hw: tuple[int, int]) -> FloatMap:

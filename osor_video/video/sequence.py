@@ -49,7 +49,7 @@ def frame_numbers(source: SourceInfo) -> list[int]:
 def probe_sequence(pattern: Path, rate: Fraction) -> SourceInfo:
     """What a sequence is, by its first picture; VideoError where none is there or one is lacking in between."""
     check_pattern(pattern)
-    files = _files(pattern)
+    files = sequence_files(pattern)
     planes, color = read_still(files[0])
     height, width = planes[0].shape
     transfer = LINEAR_LIGHT if color.linear else SRGB_CURVE
@@ -89,7 +89,8 @@ def sequence_planes(source: SourceInfo) -> Iterator[PlanarFrame]:
         yield PlanarFrame(index, source.pts[index], planes, 1)
 
 
-def _files(pattern: Path) -> list[Path]:
+def sequence_files(pattern: Path) -> list[Path]:
+    """The files of a sequence in order; VideoError where there is none, or one is lacking in between."""
     if not pattern.parent.is_dir():
         raise VideoError(f"The folder {pattern.parent} does not exist. Check the spelling.")
     found = {

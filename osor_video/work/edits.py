@@ -63,7 +63,7 @@ class Edit:
         deflated = zlib.compress(effect.tobytes(), 1)
         where = pack_mask(alpha_of(fill, restored.before[0].shape) > 0) if covered else b""
         replaced = float(fill.alpha.sum())
-        return cls(planes, fill.box, deflated, fill.borrowed, replaced, bad, restored.outside, where)
+        return cls(planes, fill.box, deflated, fill.borrowed, replaced, bad, float(restored.outside), where)
 
     def on(self, frame: PlanarFrame) -> PlanarFrame:
         """The source's ``frame`` with the changes."""

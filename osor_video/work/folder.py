@@ -127,7 +127,9 @@ class WorkFolder:
             raise VideoError(
                 f"{path} is damaged, so the run cannot go on from it. Begin afresh with --restart."
             )
-        tree: dict[str, Any] = torch.load(BytesIO(stored[start:]), weights_only=True)
+        # Empty bytes are stored as a call of their type.
+        with torch.serialization.safe_globals([bytes]):
+            tree: dict[str, Any] = torch.load(BytesIO(stored[start:]), weights_only=True)
         return tree
 
     def names(self, start: str) -> list[str]:

@@ -19,6 +19,7 @@ from osor_video.masks.marks import Marks
 from osor_video.masks.region import Regions
 from osor_video.removal.record import ModelRecord
 from osor_video.video.probe import SourceInfo
+from osor_video.video.sequence import is_pattern, sequence_files
 
 Identity = dict[str, Any]
 """Plain values by name, each a string, a number, or None."""
@@ -97,9 +98,12 @@ def _feed(digest: Any, value: Any) -> None:
 
 
 def _feed_path(digest: Any, path: Path) -> None:
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    else:
+        files = sequence_files(path) if is_pattern(path) and not path.exists() else [path]
     for file in files:
-        digest.update(str(file.relative_to(path)).encode())
+        digest.update(str(file.relative_to(path) if path.is_dir() else ".").encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
 
