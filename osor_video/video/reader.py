@@ -23,7 +23,7 @@ from osor_video.errors import VideoError
 from osor_video.video.damage import check_form, decoded_whole
 from osor_video.video.fields import deinterlaced
 from osor_video.video.frames import UNTAGGED, frame_planes, opened, video_stream
-from osor_video.video.planes import PlanarFrame, Planes, planes_to_rgb
+from osor_video.video.planes import PlanarFrame, planes_to_rgb
 from osor_video.video.probe import INDEXED_FORMATS, SourceInfo, check_frame
 from osor_video.video.sequence import sequence_planes
 
@@ -114,14 +114,10 @@ def read_span(source: SourceInfo, start: int, stop: int) -> list[RgbFrame]:
     Where the container does not lead there it begins at the first frame; the frames are the same.
     Raises VideoError where they cannot be decoded.
     """
-    frames = _span_from_sync(source, start, stop)
-    if frames is None:
-        with closing(read_planes(source)) as planes:
-            frames = {frame.index: frame.planes for frame in islice(planes, start, stop)}
-    return [
-        RgbFrame(index, source.pts[index], planes_to_rgb(frames[index], source.color))
-        for index in range(start, stop)
-    ]
+    if start == stop:
+        return []
+    with closing(read_from(source, start)) as frames:
+        return [_as_rgb(frame, source) for frame in islice(frames, stop - start)]
 
 
 def read_from(source: SourceInfo, start: int) -> Generator[PlanarFrame, None, None]:
@@ -153,7 +149,7 @@ def _sound_from_sync(source: SourceInfo, start: int) -> Generator[Any, None, Non
         try:
             container.seek(source.pts[start], stream=stream, backward=True)
             for number, packet in enumerate(container.demux(stream)):
-                # As in ``_span_from_sync``.
+                # Frames shown before the sync sample may refer to what was not decoded; those after it do not.
                 if not number and (
                     packet.pts is None or not packet.is_keyframe or packet.pts > source.pts[start]
                 ):
@@ -170,35 +166,6 @@ def _sound_from_sync(source: SourceInfo, start: int) -> Generator[Any, None, Non
             return  # whoever reads from the start meets the damage, and bridges or names it
 
 
-def _span_from_sync(source: SourceInfo, start: int, stop: int) -> dict[int, Planes] | None:
-    """The planes of these frames by index; None where seeking does not give each of them."""
-    if source.deinterlaced or source.files:
-        return None
-    places = {pts: index for index, pts in enumerate(source.pts[:stop]) if index >= start}
-    found: dict[int, Planes] = {}
-    with opened(source.path) as container:
-        stream = video_stream(container, source.path)
-        stream.thread_type = "AUTO"
-        first_pts = None
-        try:
-            container.seek(source.pts[start], stream=stream, backward=True)
-            for packet in container.demux(stream):
-                if first_pts is None:
-                    first_pts = packet.pts
-                    # Frames shown before the sync sample may refer to what was not decoded; those after it do not.
-                    if first_pts is None or not packet.is_keyframe or first_pts > source.pts[start]:
-                        return None
-                for frame in packet.decode():
-                    if frame.pts in places and not frame.is_corrupt:
-                        check_form(source, places[frame.pts], frame)
-                        found[places[frame.pts]] = frame_planes(frame, source.color)
-                if len(found) == len(places):
-                    return found
-        except av.error.FFmpegError:
-            return None  # whoever reads from the start meets the damage and names it
-    return None
-
-
 def _whole_mb(source: SourceInfo) -> float:
     """All frames as RGB, in megabytes."""
     return 3e-6 * source.frames * source.size_hw[0] * source.size_hw[1]
@@ -208,8 +175,11 @@ def _rgb_by_pyav(source: SourceInfo) -> Generator[RgbFrame, None, None]:
     """RGB from the source's own planes, with the colour matrix and range that it states."""
     with closing(read_planes(source)) as frames:
         for frame in frames:
-            rgb = planes_to_rgb(frame.planes, source.color)
-            yield RgbFrame(frame.index, frame.pts, rgb, frame.damaged)
+            yield _as_rgb(frame, source)
+
+
+def _as_rgb(frame: PlanarFrame, source: SourceInfo) -> RgbFrame:
+    return RgbFrame(frame.index, frame.pts, planes_to_rgb(frame.planes, source.color), frame.damaged)
 
 
 def _rgb_by_decord(source: SourceInfo, handle: Any) -> Generator[RgbFrame, None, None]:

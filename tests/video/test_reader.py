@@ -12,7 +12,6 @@ from osor_video.video.planes import ColorSpec
 from osor_video.video.probe import SourceInfo, probe
 from osor_video.video.reader import (
     _sound_from_sync,
-    _span_from_sync,
     open_reader,
     read_from,
     read_planes,
@@ -181,11 +180,6 @@ def test_a_span_holds_the_frames_of_a_whole_reading(tmp_path: Path, name: str, c
             a.pts == b.pts and np.array_equal(a.rgb, b.rgb)
             for a, b in zip(span, whole[start:stop], strict=True)
         )
-
-
-def test_a_span_is_sought_where_the_container_leads_there(tmp_path: Path) -> None:
-    source = probe(make_clip(tmp_path / "a.mp4", frames=30))
-    assert _span_from_sync(source, 20, 24) is not None
 
 
 def test_a_span_behind_damage_is_refused(tmp_path: Path) -> None:
