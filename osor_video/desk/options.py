@@ -73,9 +73,14 @@ CHOICES = (
     ),
 )
 EXPORTS = (
-    Export("mp4", "MP4, H.264 or H.265", ".mp4"),
-    Export("mov", "QuickTime, H.264 or H.265", ".mov"),
-    Export("mkv", "Matroska, H.264 or H.265", ".mkv"),
+    Export("mp4", "MP4, as the source", ".mp4"),
+    Export("mov", "QuickTime, as the source", ".mov"),
+    Export("mkv", "Matroska, as the source", ".mkv"),
+    Export("h265", "MP4, H.265", ".mp4", {"encode.codec": "h265"}),
+    Export("av1", "MP4, AV1", ".mp4", {"encode.codec": "av1"}),
+    Export("prores", "QuickTime, ProRes 422", ".mov", {"encode.codec": "prores"}, quality=False),
+    Export("prores-4444", "QuickTime, ProRes 4444", ".mov", {"encode.codec": "prores-4444"}, quality=False),
+    Export("dnxhr", "QuickTime, DNxHR", ".mov", {"encode.codec": "dnxhr"}, quality=False),
     Export("ffv1", "Matroska, FFV1 lossless", ".mkv", {"encode.lossless": True}, quality=False),
 )
 QUALITY_KEY, QUALITY_RANGE = "encode.crf", (0, 40)

@@ -710,7 +710,8 @@ byId("opacity-value").textContent = `${byId("opacity").value} %`;
 byId("export").addEventListener("change", (event) => {
   const chosen = offers.exports.find((item) => item.name === event.target.value);
   const none = Object.fromEntries(offers.exports.flatMap((item) => Object.keys(item.settings).map((key) => [key, null])));
-  send([{ op: "settings", container: chosen.container, settings: { ...none, ...chosen.settings } }]);
+  const quality = chosen.quality ? {} : { [offers.quality.key]: null };
+  send([{ op: "settings", container: chosen.container, settings: { ...none, ...quality, ...chosen.settings } }]);
 });
 byId("quality").addEventListener("input", (event) => {
   const [low, high] = offers.quality.range;

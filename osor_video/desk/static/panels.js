@@ -146,8 +146,10 @@ export function settings(state, offers, busy) {
   const crf = state.effective[offers.quality.key];
   const slider = byId("quality");
   slider.disabled = !chosen.quality;
-  if (document.activeElement !== slider) slider.value = low + high - crf;
-  byId("quality-value").textContent = chosen.quality ? `CRF ${crf}` : "lossless";
+  const matched = crf === null || crf === undefined;
+  if (document.activeElement !== slider) slider.value = low + high - (matched ? (low + high) / 2 : crf);
+  const fixed = chosen.settings["encode.lossless"] ? "lossless" : "the codec's own";
+  byId("quality-value").textContent = chosen.quality ? (matched ? "as the source" : `CRF ${crf}`) : fixed;
   const marked = state.objects.some((object) => object.keys.length);
   byId("preview").disabled = busy || !marked;
   byId("run").disabled = busy || !marked;
