@@ -79,7 +79,8 @@ def adapt(
         coming = pool.submit(make_lesson, stills, random)
         for step in range(steps):
             lesson = coming.result()
-            coming = pool.submit(make_lesson, stills, random)
+            if step + 1 < steps:
+                coming = pool.submit(make_lesson, stills, random)
             rate = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * (1 + math.cos(math.pi * step / steps)) / 2
             optimiser.param_groups[0]["lr"] = rate
             loss, _ = lesson_loss(learning, features, lesson)
