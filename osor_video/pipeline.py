@@ -40,10 +40,11 @@ from osor_video.masks.held import (
 from osor_video.masks.marks import Keyframes, Marks
 from osor_video.masks.region import NO_REGIONS, Regions
 from osor_video.masks.seed import Seed
+from osor_video.memory import peak_memory_mb
 from osor_video.parallel import shared_cores
 from osor_video.removal.choose import build_model
 from osor_video.removal.remover import OneStepRemover
-from osor_video.report import Progress, RunReport, Stopwatch, peak_memory_mb, silent
+from osor_video.report import Progress, RunReport, Stopwatch, silent
 from osor_video.restore import Carry, Restored, Restorer
 from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.check import decoded_difference

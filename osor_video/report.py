@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -137,13 +136,3 @@ class RunReport:
     def write(self, path: Path) -> None:
         """Write the JSON to ``path``."""
         path.write_text(self.to_json() + "\n", encoding="utf-8")
-
-
-def peak_memory_mb() -> float | None:
-    """Largest resident size of this process so far in MiB; None where the system does not tell (Windows)."""
-    if sys.platform == "win32":
-        return None
-    import resource  # noqa: PLC0415  (absent on Windows)
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

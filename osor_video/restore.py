@@ -20,6 +20,7 @@ from osor_video.background.recover import Plate, recover
 from osor_video.background.register import ShotFrame
 from osor_video.composite.fill import Fill, FrameGrain, dithered, make_fill
 from osor_video.config import Config
+from osor_video.memory import release_unused
 from osor_video.removal.crop import Crop, plan_crops
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
@@ -130,6 +131,7 @@ class Restorer:
                     yield results, carry
                     while keys and keys[0].index < end - reach:
                         keys.popleft()
+                    release_unused()
             finally:
                 # Whoever closes ``planes`` after this must find it at rest.
                 wait([] if ahead is None else [ahead])

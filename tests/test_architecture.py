@@ -17,7 +17,7 @@ import osor_video
 PACKAGE = Path(osor_video.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
-    {"errors", "tensors", "config", "parallel", "shapes"},
+    {"errors", "tensors", "config", "memory", "parallel", "shapes"},
     {"layers", "membrane"},
     {"video", "flow"},
     {"masks"},

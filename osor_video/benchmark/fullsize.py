@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from osor_video.config import RemovalConfig
 from osor_video.errors import OsorError
+from osor_video.memory import peak_memory_mb
 from osor_video.removal.adapter import DOWN, SDXL_LAYOUT, UP, attach_adapter, merge_adapter
 from osor_video.removal.choose import choose_device, choose_dtype
 from osor_video.removal.coder import LatentCoder
@@ -35,7 +36,6 @@ from osor_video.removal.record import ModelRecord
 from osor_video.removal.remover import OneStepRemover, RemovalInput, RemoverState
 from osor_video.removal.sdxl import SdxlBackbone, SdxlBase
 from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
-from osor_video.report import peak_memory_mb
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
 Scale = Literal["full", "tiny"]
