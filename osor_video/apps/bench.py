@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.tables import show_tables
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
+from osor_video.benchmark.composites import Composite, make_case, read_composites
 from osor_video.benchmark.davis import correct, open_sequences, track
 from osor_video.benchmark.fidelity import measure_fidelity, quick_config
 from osor_video.benchmark.fullsize import UNETS, FullSizeJob, measure_fullsize
@@ -34,16 +38,36 @@ from osor_video.pipeline import VideoRemover
 from osor_video.removal.model import quiet_libraries
 
 CASES = Path("configs/benchmark")
+COMPOSITES = CASES / "composites"
+Named = TypeVar("Named", Case, Composite)
 
 
 def chosen_cases(clips: Path | None, names: Sequence[str]) -> list[Case]:
     """The cases of ``configs/benchmark`` or of the folder ``clips``; where given, only those of ``names``."""
-    cases = cases_from_clips(clips) if clips else cases_from_configs(CASES)
-    known = {case.name: case for case in cases}
+    return _named(cases_from_clips(clips) if clips else cases_from_configs(CASES), names)
+
+
+@contextmanager
+def quality_cases(clips: Path | None, sequences: Path | None, names: Sequence[str]) -> Iterator[list[Case]]:
+    """As ``chosen_cases``; or what the recipes of ``configs/benchmark/composites`` make of the DAVIS-like folder ``sequences``.
+
+    Those are gone after the block.
+    """
+    if sequences is None:
+        yield chosen_cases(clips, names)
+        return
+    recipes = _named(read_composites(COMPOSITES), names)
+    with TemporaryDirectory() as folder:
+        yield [make_case(recipe, sequences, Path(folder)) for recipe in recipes]
+
+
+def _named(all_of_them: list[Named], names: Sequence[str]) -> list[Named]:
+    """Those of ``names``; all, where none is named."""
+    known = {item.name: item for item in all_of_them}
     for name in names:
         if name not in known:
             raise ConfigError(f"There is no case {name!r}, expected one of: {', '.join(known)}.")
-    return [known[name] for name in names] if names else cases
+    return [known[name] for name in names] if names else all_of_them
 
 
 def measure_quality(

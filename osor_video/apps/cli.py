@@ -362,6 +362,14 @@ def bench(
         Path | None,
         typer.Option("--clips", help="Folder of NAME.mp4, NAME_first.png, NAME_clean.mp4, NAME_mask.mkv."),
     ] = None,
+    composites: Annotated[
+        Path | None,
+        typer.Option(
+            "--composites",
+            metavar="FOLDER",
+            help="Cases made on the spot of a folder laid out as DAVIS 2016: its objects on its other sequences.",
+        ),
+    ] = None,
     case: Annotated[list[str] | None, typer.Option("--case", help="Only this case, or sequence.")] = None,
     speed: Annotated[
         bool, typer.Option("--speed", help="Frames/s and memory at 100, 200 and 400 frames.")
@@ -408,9 +416,9 @@ def bench(
             chosen = benchmark.chosen_cases(clips, case or [])[0]
             benchmark.measure_lengths(chosen, values, markdown, *speed_extent(lengths, size))
         else:
-            cases = benchmark.chosen_cases(clips, case or [])
             extent = Extent(peers, ablations, frames, pictures)
-            benchmark.measure_quality(cases, values, preset, markdown, extent)
+            with benchmark.quality_cases(clips, composites, case or []) as cases:
+                benchmark.measure_quality(cases, values, preset, markdown, extent)
 
 
 @app.command()

@@ -10,11 +10,12 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from osor_video.config import DecodeConfig
 from osor_video.errors import ConfigError
 from osor_video.tensors import Mask, Picture
 from osor_video.video.planes import planes_to_rgb
-from osor_video.video.probe import probe
 from osor_video.video.reader import read_planes
+from osor_video.video.source import open_source
 
 
 class Case(BaseModel):
@@ -85,8 +86,8 @@ def true_frames(case: Case) -> Iterator[TrueFrame]:
 
 
 def pictures_of(path: Path) -> Generator[Picture, None, None]:
-    """All frames of a video as uint8 [H, W, 3] RGB, as coded."""
-    source = probe(path)
+    """All frames of a video or a sequence as uint8 [H, W, 3] RGB, as coded."""
+    source = open_source(path, DecodeConfig())
     with closing(read_planes(source)) as frames:
         for frame in frames:
             yield planes_to_rgb(frame.planes, source.color)

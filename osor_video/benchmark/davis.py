@@ -142,7 +142,7 @@ def track(
         moving = follow(_pictures(sequence), estimator, pool, lambda: held.follows, Stopwatch())
         for frame, path in zip(moving, sequence.masks, strict=True):
             found = held.step(frame.picture, frame.flow)
-            overlaps.append(overlap(found.mask, _read_mask(path)))
+            overlaps.append(overlap(found.mask, read_mask(path)))
             scores.append(found.score)
             progress(sequence.name, len(overlaps), len(sequence.masks))
     return Tracked(sequence.name, tuple(overlaps), tuple(scores), time.perf_counter() - begin, given)
@@ -174,7 +174,7 @@ def _follow_back(
     for way in ways_back(keys, shots_of(_pictures(sequence), clock)):
         found |= track_back(
             way,
-            lambda start, stop: [_read_picture(path) for path in sequence.pictures[start:stop]],
+            lambda start, stop: [read_picture(path) for path in sequence.pictures[start:stop]],
             keys,
             build_tracker(config.mask, features),
             estimator,
@@ -186,16 +186,18 @@ def _follow_back(
 
 
 def _marked(path: Path) -> Marked:
-    return lambda _: _read_mask(path)
+    return lambda _: read_mask(path)
 
 
 def _pictures(sequence: Sequence) -> Iterator[Picture]:
-    return (_read_picture(path) for path in sequence.pictures)
+    return (read_picture(path) for path in sequence.pictures)
 
 
-def _read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> Picture:
+    """uint8 [H, W, 3] of a picture file that OpenCV can read."""
     return np.asarray(cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _read_mask(path: Path) -> Mask:
+def read_mask(path: Path) -> Mask:
+    """bool [H, W] of an annotation."""
     return np.asarray(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > OBJECT)

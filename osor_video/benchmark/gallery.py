@@ -66,11 +66,16 @@ class Gallery:
                 rows = [
                     part for name, picture in pictures.items() for part in (_caption(name, picture), picture)
                 ]
-                stored = cv2.imencode(".png", cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))[1]
-                (folder / f"{self._name}_{kind}.png").write_bytes(stored.tobytes())
+                write_picture(folder / f"{self._name}_{kind}.png", np.concatenate(rows))
 
 
 def _caption(text: str, below: Picture) -> Picture:
     line = np.full((CAPTION_PX, below.shape[1], 3), WHITE, np.uint8)
     cv2.putText(line, text, (4, CAPTION_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return line
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write uint8 [H, W, 3] RGB as PNG."""
+    # imwrite would mangle names outside ASCII on Windows.
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())

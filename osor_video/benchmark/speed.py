@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from osor_video.config import Config, EncodeConfig, RemovalConfig
+from osor_video.config import Config, DecodeConfig, EncodeConfig, RemovalConfig
 from osor_video.errors import OsorError
 from osor_video.masks.painted import MaskReading
 from osor_video.masks.seed import PictureSeed
@@ -28,8 +28,8 @@ from osor_video.removal.crop import Crop
 from osor_video.removal.model import OsorModel
 from osor_video.removal.remover import OneStepRemover, RemovalInput
 from osor_video.video.planes import Plane
-from osor_video.video.probe import probe
 from osor_video.video.reader import read_planes
+from osor_video.video.source import open_source
 from osor_video.video.writer import VideoWriter
 
 LENGTHS = (100, 200, 400)
@@ -101,7 +101,7 @@ def lengthened(
 
     Where ``size_hw`` is given its frames are scaled to it.
     """
-    source = probe(clip)
+    source = open_source(clip, DecodeConfig())
     with closing(read_planes(source)) as planes:
         shots = list(planes)
     if size_hw is not None:
