@@ -73,6 +73,13 @@ class Target:
     tags: ColorTags
     note: str
 
+    @property
+    def pix_fmt(self) -> str:
+        """FFmpeg's name of the form that the encoder is given: ``color``'s own, or the same samples in another order."""
+        if self.name == "ffv1" and self.color.matrix == "rgb" and self.color.bit_depth == 8:
+            return "bgra" if self.color.alpha else "bgr0"
+        return self.color.pix_fmt
+
 
 def choose_target(path: Path, source: SourceInfo, encode: EncodeConfig) -> Target:
     """The codec asked for, or without one the source's own, else H.264 or H.265, whichever holds the samples.

@@ -117,7 +117,7 @@ class VideoWriter:
         stream = self._output.add_stream(target.codec.encoder, rate=source.rate, options=options)
         context = stream.codec_context
         context.height, context.width = source.size_hw
-        context.pix_fmt = target.color.pix_fmt
+        context.pix_fmt = target.pix_fmt
         context.time_base = stream.time_base = source.time_base
         context.sample_aspect_ratio = source.sample_aspect
         context.thread_count = THREADS
@@ -128,7 +128,7 @@ class VideoWriter:
             context.codec_tag = "hvc1"
         if keeps_fields(target, source):
             context.field_order = FIELD_ORDERS.get(source.field_order, FIELD_ORDERS["tt"])
-            self._fields = field_marker(source, target.color.pix_fmt)
+            self._fields = field_marker(source, target.pix_fmt)
         if source.display_matrix:
             stream.set_display_matrix(source.display_matrix)
         if template is not None:

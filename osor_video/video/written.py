@@ -27,6 +27,8 @@ def encoder_frame(planes: Planes, source: SourceInfo, target: Target) -> Any:
         matrix = target.color.matrix if color.matrix == "rgb" else color.matrix
         full = target.color.full_range if color.matrix == "rgb" else color.full_range
         frame = converted(frame, target.color.pix_fmt, matrix, full, from_rgb=color.matrix == "rgb")
+    if target.pix_fmt != target.color.pix_fmt:
+        frame = frame.reformat(format=target.pix_fmt)
     tags = target.tags
     frame.colorspace, frame.color_range = tags.matrix, tags.range
     frame.color_primaries, frame.color_trc = tags.primaries, tags.transfer

@@ -8,16 +8,18 @@ from pathlib import Path
 from shutil import which
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from osor_video.config import EncodeConfig
+from osor_video.config import DecodeConfig, EncodeConfig
 from osor_video.errors import ConfigError
 from osor_video.video.codecs import choose_target
 from osor_video.video.encoders import encoder_options
 from osor_video.video.planes import ColorSpec
 from osor_video.video.probe import SourceInfo, probe
 from osor_video.video.reader import read_planes
+from osor_video.video.source import open_source
 from osor_video.video.writer import VideoWriter
 from tests.video.clips import DEEP, DEEPER, PLAIN, make_clip
 
@@ -226,3 +228,23 @@ def test_deinterlacing_gives_a_whole_picture_a_frame(tmp_path: Path) -> None:
     own = [(a.planes[0] == b.planes[0]).mean(axis=1) for a, b in zip(after, before, strict=True)]
     assert all(lines[0::2].min() == 1 for lines in own)
     assert any(lines[1::2].min() < 1 for lines in own)
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_rgb_of_any_depth_is_kept_bit_for_bit_by_ffv1(tmp_path: Path, bit_depth: int, alpha: bool) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    random = np.random.default_rng(bit_depth)
+    kind = np.uint8 if bit_depth == 8 else np.uint16
+    for index in range(2):
+        picture = random.integers(0, 1 << (8 if bit_depth == 8 else 16), (48, 64, 4 if alpha else 3)).astype(
+            kind
+        )
+        cv2.imwrite(str(folder / f"{index:04d}.png"), picture)
+    source = open_source(folder / "%04d.png", DecodeConfig())
+    info, _ = written(source, tmp_path / "a.mkv", EncodeConfig(lossless=True))
+    assert info.color == source.color
+    for before, after in zip(read_planes(source), read_planes(info), strict=True):
+        for old, new in zip(before.planes, after.planes, strict=True):
+            np.testing.assert_array_equal(new, old)
