@@ -2,7 +2,8 @@
 
 Each cell of a frame is compared with the cells of the frame that the user marked, wherever in it they lie, and with those of
 the last frames near by; the refiner (``refiner.py``) reads what that recalls, the mask that the flow carries over from the
-frame before, and the frame itself. The frame is looked at in the scale in which the object keeps its size in cells.
+frame before, and the frame itself. What moves as the object does (``motion.py``) has its say beside it. The frame is looked at
+in the scale in which the object keeps its size in cells.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from osor_video.flow.warp import warp
 from osor_video.masks.adapt import adapt
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
+from osor_video.masks.motion import MotionEvidence
 from osor_video.masks.refiner import LEAST_SIDE_CELLS, MaskRefiner
 from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, State, TrackedFrame, main_parts
 from osor_video.report import Progress, silent
@@ -85,6 +87,7 @@ class RefinedTracker:
         self._config = config
         self._progress = progress
         self._marked: deque[tuple[Picture, Mask]] = deque(maxlen=LEARNT_FRAMES)
+        self._motion = MotionEvidence()
         self._here = False
 
     @property
@@ -117,10 +120,10 @@ class RefinedTracker:
         """
         self._here = self._here and flow is not None
         self._keep_scale()
-        carried = self._carry(flow) if flow is not None and self._here else torch.zeros(self._grid_hw)
+        carried, moving = self._carry(flow, picture)
         where = torch.maximum(carried, self._label) if self._here else carried
         view = self._look(picture, where, self._config.recent_reach_cells)
-        soft, label, score = self._judge(view, carried)
+        soft, label, score = self._judge(view, carried, moving)
         found = self._on_frame(soft, view)
         if self._here:
             found, label = self._reached(found, carried), label * view.of(self._near_cells(carried))
@@ -129,6 +132,7 @@ class RefinedTracker:
         if not (found > 0.5).any() or not (self._here or score >= FOUND_AGAIN):
             # What is remembered of the object stays as it was: nothing is learnt from frames without it.
             self._here = False
+            self._motion.forget()
             return TrackedFrame(np.zeros(self._size_hw, dtype=bool), 1 - score)
         self._here, self._soft, self._label = True, found, torch.zeros(self._grid_hw)
         view.of(self._label).copy_(label)
@@ -147,6 +151,7 @@ class RefinedTracker:
             "recent": [frame.kept() for frame in self._recent],
             "past": [(torch.from_numpy(past.picture.copy()), past.label.clone()) for past in self._past],
             "marked": [tuple(torch.from_numpy(part.copy()) for part in pair) for pair in self._marked],
+            "motion": self._motion.state,
             "learnt": None if self._refiner is self._unlearnt else self._refiner.state_dict(),
         }
 
@@ -155,6 +160,7 @@ class RefinedTracker:
         self._here, self._soft, self._label = state["here"], state["soft"].numpy(), state["label"]
         self._size_hw, self._grid_hw = self._soft.shape, state["grid_hw"]
         self._first = Remembered(*state["first"])
+        self._motion.state = state["motion"]
         self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
         if state["learnt"] is not None:
             self._refiner = copy.deepcopy(self._unlearnt)
@@ -207,10 +213,11 @@ class RefinedTracker:
         return _View(features, stages, (spans[0].start // CELL_PX, spans[1].start // CELL_PX))
 
     @torch.inference_mode()
-    def _judge(self, view: _View, carried: Tensor) -> tuple[Tensor, Tensor, float]:
+    def _judge(self, view: _View, carried: Tensor, moving: FloatMap) -> tuple[Tensor, Tensor, float]:
         """The object on the view [4 h, 4 w], what to remember of it [h, w], both in [0, 1], and the score.
 
-        The score is how sure the refiner is where it sees the object, times how alike that is to remembered cells.
+        ``moving`` [H'', W''] is the evidence of motion on the whole frame. The score is how sure the refiner is where it sees the
+        object, times how alike that is to remembered cells.
         """
         there = compare_anywhere(view.features, self._first)
         near = compare_nearby(view.features, view.origin, self._recent, self._config.recent_reach_cells)
@@ -218,11 +225,17 @@ class RefinedTracker:
         soft = self._refiner(view.stages, evidence[None])[0, 0].sigmoid()
         seen = F.avg_pool2d(soft[None], CELL_PX // 2)[0]
         label = (1 - RECALLED_SHARE) * seen + RECALLED_SHARE * near[2] if self._here else seen
-        inner = seen > 0.5
-        if not inner.any():
-            return soft, label, 0.0
-        alike = torch.maximum(there[0], near[0])[inner] / 5 + 0.8
-        return soft, label, float(alike.clamp(0, 1).mean() * (2 * seen[inner] - 1).mean())
+        inner, score = seen > 0.5, 0.0
+        if inner.any():
+            alike = torch.maximum(there[0], near[0])[inner] / 5 + 0.8
+            score = float(alike.clamp(0, 1).mean() * (2 * seen[inner] - 1).mean())
+        return _tilted(soft, self._tilt(moving, view)), _tilted(label, self._tilt(moving, view, 1)), score
+
+    def _tilt(self, moving: FloatMap, view: _View, scale: int = CELL_PX // 2) -> Tensor:
+        """What the evidence of motion adds to the log-odds on the view, ``scale`` values a cell."""
+        rows, columns = (count * scale for count in self._grid_hw)
+        grown = cv2.resize(moving, (columns, rows), interpolation=cv2.INTER_AREA)
+        return self._config.motion_weight * view.of(torch.from_numpy(grown), scale)
 
     def _reached(self, found: FloatMap, carried: Tensor) -> FloatMap:
         """``found`` [H, W] without the parts that touch nothing of the carried mask: something alike that stands elsewhere."""
@@ -239,11 +252,15 @@ class RefinedTracker:
         side = 2 * NEAR_CELLS + 1
         return F.max_pool2d((carried > SEEN).float()[None], side, stride=1, padding=NEAR_CELLS)[0]
 
-    def _carry(self, flow: FlowPair) -> Tensor:
-        """The last mask through the flow, in [0, 1] on the whole grid of cells."""
+    def _carry(self, flow: FlowPair | None, picture: Picture) -> tuple[Tensor, FloatMap]:
+        """The last mask through the flow, in [0, 1] on the whole grid of cells, and the evidence of motion on ``picture``."""
+        if flow is None or not self._here:
+            self._motion.forget()
+            return torch.zeros(self._grid_hw), np.zeros((1, 1), np.float32)
         size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
         carried = warp(torch.from_numpy(_resized(self._soft, size_hw))[None, None], flow.backward)
-        return F.interpolate(carried, self._grid_hw, mode="area")[0, 0]
+        moving = self._motion.step(self._past[-1].picture, picture, carried[0, 0].numpy(), flow)
+        return F.interpolate(carried, self._grid_hw, mode="area")[0, 0], moving
 
     def _on_frame(self, soft: Tensor, view: _View) -> FloatMap:
         """A view's map of half its pixels [4 h, 4 w] on the pixels of the frame, 0 outside the view."""
@@ -260,6 +277,11 @@ def _likeliest(found: FloatMap) -> FloatMap:
         return found
     amounts = np.bincount(parts.ravel(), weights=found.ravel(), minlength=count)
     return np.where(parts == 1 + int(np.argmax(amounts[1:])), found, 0).astype(np.float32)
+
+
+def _tilted(share: Tensor, log_odds: Tensor) -> Tensor:
+    """``share`` in [0, 1] after ``log_odds`` more."""
+    return torch.special.logit(share, eps=1e-4).add(log_odds).sigmoid()
 
 
 def _resized(soft: FloatMap, size_hw: tuple[int, int]) -> FloatMap:
