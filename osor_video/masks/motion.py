@@ -103,7 +103,7 @@ def evidence(earlier: Picture, later: Picture, carried: FloatMap, motion: Motion
     )
     moving = _counted(as_ground - np.minimum(as_seen, as_thing))
     standing = _counted(as_thing - as_ground)
-    return np.where(told > 0, told * moving, AGAINST * told * standing).astype(np.float32)
+    return np.asarray(np.where(told > 0, told * moving, AGAINST * told * standing), np.float32)
 
 
 def _ground_motion(motion: Motion, carried: FloatMap, side: float) -> Motion:
@@ -152,4 +152,4 @@ def _error(before: FloatMap, after: FloatMap, motion: Motion) -> FloatMap:
 
 
 def _counted(levels: FloatMap) -> FloatMap:
-    return np.clip((levels - LEAST_LEVELS) / (FULL_LEVELS - LEAST_LEVELS), 0, 1)
+    return np.asarray(np.clip((levels - LEAST_LEVELS) / (FULL_LEVELS - LEAST_LEVELS), 0, 1))
