@@ -218,6 +218,28 @@ SpeedLengths = Annotated[
 SpeedSize = Annotated[
     str | None, typer.Option("--size", metavar="WxH", help="With --speed: scaled to this size.")
 ]
+RecordOut = Annotated[
+    Path | None,
+    typer.Option("--record", help="JSON file for the record of the edit; see verify."),
+]
+EmbedRecord = Annotated[
+    bool, typer.Option("--embed-record", help="Also put the record into the output, among its tags.")
+]
+Sign = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--sign",
+        metavar="CERT.pem KEY.pem",
+        help="Sign the output with content credentials (C2PA, extra c2pa): your certificate, the ones that vouch for it behind "
+        "it, and its key.",
+    ),
+]
+AuditLog = Annotated[
+    Path | None,
+    typer.Option("--audit-log", help="Add one JSON line about this job, done or failed, to FILE.jsonl."),
+]
+Operator = Annotated[str | None, typer.Option("--operator", help="For the record: who does this.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="For the record: why.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
 
@@ -299,6 +321,12 @@ def remove(
     alpha_out: AlphaOut = None,
     deinterlace: Deinterlace = False,
     rate: Rate = None,
+    record: RecordOut = None,
+    embed_record: EmbedRecord = False,
+    sign: Sign = None,
+    audit_log: AuditLog = None,
+    operator: Operator = None,
+    reason: Reason = None,
     resume: Resume = False,
     restart: Restart = False,
     threads: Threads = None,
@@ -308,9 +336,9 @@ def remove(
     given = locals()
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
-        from osor_video.apps.asked import removal_job  # noqa: PLC0415
+        from osor_video.apps.asked import audited_job  # noqa: PLC0415
 
-        job = removal_job(given)
+        job = audited_job(given)
         removal.remove_clip(job) if preview is None else removal.preview_frame(job, preview)
 
 
