@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import astuple, dataclass, replace
-from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -149,8 +148,7 @@ class VideoRemover:
         is written down beside the output as the run goes; ``unfinished`` says what is to become of what an earlier run left
         there, and with "resume" the result is that of a run that was never cut off, byte for byte. ``seal`` has the last word on
         a video file before it gets its name.
-        Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then.
-        """
+        Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then."""
         begin, clock = time.perf_counter(), Stopwatch()
         source, marks = open_source(path, self.config.decode), Marks.of(marks)
 
@@ -172,7 +170,7 @@ class VideoRemover:
                 _check_nothing_lost(edits, output)
             clip = self._analyse(source, marks, pool, clock, progress, on_mask, regions, work, book)
             with (
-                open_writer(output, source, self.config.encode, seal and seal.tags) as writer,
+                open_writer(output, source, self.config.encode, seal.tags if seal else None) as writer,
                 closing(self._finish(clip, edits, writer, pool, clock, told)) as finished,
             ):
                 tally = _Tally(source.size_hw)
@@ -183,8 +181,7 @@ class VideoRemover:
                     tally.add(edit)
                     progress("remove", tally.frames, source.frames)
                 report = self._report(clip, tally, writer, clock, begin, resumed)
-                if seal is not None and isinstance(writer, VideoWriter):
-                    writer.before_naming = partial(seal.finish, report=report)
+                _seal_with(seal, writer, report)
             report = replace(report, wall_s=time.perf_counter() - begin)
         if not self.config.encode.check:
             return report
@@ -495,6 +492,12 @@ def _damage(frames: Sequence[int]) -> str:
         f"the source is damaged at {len(frames)} frames, {frames[0]} to {frames[-1]}: what decodes of them stands there, or the "
         "frame before, and frames behind them may show traces; all times are kept"
     )
+
+
+def _seal_with(seal: Seal | None, writer: Writer, report: RunReport) -> None:
+    """Have a video file sealed when it is whole."""
+    if seal is not None and isinstance(writer, VideoWriter):
+        writer.before_naming = lambda path: seal.finish(path, report)
 
 
 def _check_nothing_lost(edits: EditBook, output: Path) -> None:

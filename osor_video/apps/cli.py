@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, ui, models, bench, strip, train.
+"""The command ``osor-video``: remove, masks, verify, ui, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -378,6 +378,32 @@ def masks(
         values = load_config(preset, config, settings or [], named)
         job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras)
         removal.write_masks(job)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The clip, or an audit log (.jsonl).")],
+    *,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="The record of the clip, as --record of remove wrote it.")
+    ] = None,
+    trust: Annotated[
+        Path | None, typer.Option("--trust", metavar="CA.pem", help="Certificates that are trusted to vouch.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--source", help="The clip it is said to be made of, to be checked too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+) -> None:
+    """Say what was changed in a clip, by what and whom, and whether it is intact.
+
+    It reads content credentials (C2PA), the record within the clip, and one beside it. Exit code 0: intact; 1: not intact; 2:
+    nothing to verify.
+    """
+    with spoken_errors():
+        from osor_video.apps.verify import verify as tell  # noqa: PLC0415  (loads torch)
+
+        tell(file, record, trust, source, as_json)
 
 
 @app.command()

@@ -37,6 +37,11 @@ def check_papers(papers: Papers, source: Path, output: Path) -> None:
             )
     if papers.embed:
         _check_container(output, "--embed-record")
+    if papers.sign is not None:
+        from osor_video.provenance.content import read_credentials  # noqa: PLC0415  (loads torch)
+
+        _check_container(output, "--sign")
+        read_credentials(*papers.sign)
     if papers.audit_log is not None:
         from osor_video.provenance.audit import check_log  # noqa: PLC0415  (asked for by few)
 

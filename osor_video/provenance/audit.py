@@ -81,7 +81,7 @@ def read_chain(path: Path) -> Chain:
                 faults.append(
                     f"line {number} does not follow the line before it: one was changed, removed, added or moved"
                 )
-            failed += entry is not None and entry.get("status") != "done"
+            failed += 0 if entry is None or entry.get("status") == "done" else 1
             before = _hash(line)
     if not number:
         raise _no_log(path)

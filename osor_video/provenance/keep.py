@@ -10,6 +10,7 @@ from pathlib import Path
 from osor_video import __version__
 from osor_video.config import Config
 from osor_video.provenance import room
+from osor_video.provenance.content import read_credentials, sidecar, sign
 from osor_video.provenance.papers import Papers
 from osor_video.provenance.record import (
     MaskDigest,
@@ -19,6 +20,7 @@ from osor_video.provenance.record import (
     material,
     settings_of,
     utc_now,
+    write_whole,
 )
 from osor_video.provenance.weights import weights_hashes
 from osor_video.report import RunReport
@@ -40,6 +42,8 @@ class Keeper:
         self._started, self._clock = utc_now(), time.perf_counter()
         self._masks = MaskDigest()
         self._record: Record | None = None
+        self._credentials = None if papers.sign is None else read_credentials(*papers.sign)
+        self._manifest: bytes | None = None
 
     def masks(self, also: Callable[[int, Mask], None] | None) -> Callable[[int, Mask], None]:
         """Takes every mask [H, W] in order, and hands it on."""
@@ -53,16 +57,18 @@ class Keeper:
 
     def seal(self) -> Seal | None:
         """What is to be done to the file before it gets its name; None where nothing is."""
-        if not self._papers.embed:
+        if not self._papers.embed and self._credentials is None:
             return None
-        return Seal(self._sealed, {RECORD_TAG: room.blank(self._frames)})
+        return Seal(self._sealed, {RECORD_TAG: room.blank(self._frames)} if self._papers.embed else {})
 
     def finish(self, report: RunReport) -> Record:
         """The whole record of the finished run, written where that was asked for.
 
-        Raises VideoError where source or output can no longer be read.
+        So is the manifest of a container that holds none. Raises VideoError where source or output can no longer be read.
         """
         record = self._record or self._drawn_up(report, self._streams(self._output))
+        if self._manifest is not None:
+            write_whole(sidecar(self._output), self._manifest)
         after = self._output_as(record, self._output)
         record = record.model_copy(update={"output": after, "room": None})
         if self._papers.record is not None:
@@ -73,9 +79,12 @@ class Keeper:
         """Put into the finished file at ``path`` what was asked for."""
         self._record = self._drawn_up(report, self._streams(path))
         if self._papers.embed:
-            whole = None if self._papers.sign else room.sha256_without(path)
+            whole = None if self._credentials else room.sha256_without(path)
             output = self._record.output.model_copy(update={"sha256_without_record": whole})
             room.put(path, self._record.model_copy(update={"output": output}).compact())
+        if self._credentials is not None:
+            # Last of all: whatever changes a byte later breaks the signature.
+            self._manifest = sign(path, self._output.name, self._source, self._record, self._credentials)
 
     def _streams(self, path: Path) -> dict[str, str]:
         return stream_hashes(path) if self._output.suffix.lower() in CONTAINERS else {}
@@ -112,4 +121,5 @@ class Keeper:
             cuts=report.cuts,
             damaged=report.damaged,
             unseen=report.unseen,
+            signed=self._credentials is not None,
         )

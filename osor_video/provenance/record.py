@@ -96,6 +96,8 @@ class Record(_Plain):
     """Frames where the source is damaged."""
     unseen: dict[int, float] = {}
     """Share of the hole, by frame, that the shot does not show: it was generated or interpolated."""
+    signed: bool = False
+    """Whether the output was signed."""
     left_out: list[str] = []
     """Fields that this copy does not have for want of room; the record in a file of its own has them."""
 
@@ -114,11 +116,16 @@ class Record(_Plain):
     def write(self, path: Path) -> None:
         """Write the record as indented JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_whole(path, (self.model_dump_json(indent=2) + "\n").encode())
 
     def compact(self, room: int | None = None) -> Self:
         """Without what is long: of the settings only those that differ, and no shares by frame."""
-        changes = {"settings": {}, "unseen": {}, "left_out": ["settings", "unseen"], "room": room}
+        changes: dict[str, Any] = {
+            "settings": {},
+            "unseen": {},
+            "left_out": ["settings", "unseen"],
+            "room": room,
+        }
         return self.model_copy(update=changes)
 
     def plain(self) -> dict[str, Any]:
@@ -171,6 +178,22 @@ def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there as it was before or whole; VideoError where it cannot be written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise VideoError(
+            f"{path} could not be written ({error.strerror}). The clip itself is whole."
+        ) from error
 
 
 def settings_of(config: Config) -> dict[str, Any]:

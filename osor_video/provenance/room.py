@@ -21,8 +21,8 @@ from osor_video.provenance.record import KIND, Record
 
 MATROSKA = (".mkv",)
 SOUGHT = f'{{"kind":"{KIND}","room":'.encode()
-BASE_BYTES, FRAME_BYTES = 24_576, 16
-"""Room for all that does not grow with the clip, and for the lists of frames at their longest."""
+BASE_BYTES, FRAME_BYTES = 16_384, 8
+"""Room for all that does not grow with the clip, and for its runs of frames should every other frame begin one."""
 TAGS_ID, CRC_ID = b"\x12\x54\xc3\x67", b"\xbf\x84"
 """EBML ids of Matroska's tags, and of a checksum (with its size, four bytes)."""
 
@@ -133,10 +133,10 @@ def _text(record: Record, room: int) -> bytes:
 def _write(path: Path, place: int, text: bytes) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         edits = _edits(data, place, text, path)
-    with path.open("r+b") as file:
+    with path.open("r+b") as target:
         for start, piece in edits:
-            file.seek(start)
-            file.write(piece)
+            target.seek(start)
+            target.write(piece)
 
 
 def _edits(data: mmap.mmap, place: int, text: bytes, path: Path) -> list[tuple[int, bytes]]:
