@@ -270,7 +270,9 @@ def _try_out(credentials: Credentials, certificates: Path, key: Path) -> None:
 def _told(store: dict[str, Any], beside: Path | None) -> Signed:
     state = str(store.get("validation_state", "Invalid")).lower()
     codes = [item["code"] for item in store.get("validation_status") or ()]
-    manifest = store["manifests"][store["active_manifest"]]
+    manifest = store.get("manifests", {}).get(store.get("active_manifest"))
+    if manifest is None:
+        return Signed("invalid", tuple(codes) or ("the active manifest is missing",), "", None, beside)
     signature = manifest.get("signature_info") or {}
     names = [signature[key] for key in ("common_name", "issuer") if signature.get(key)]
     records = [item["data"] for item in manifest.get("assertions", ()) if item["label"] == ASSERTION]

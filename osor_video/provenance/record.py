@@ -49,6 +49,8 @@ class Record(_Plain):
     kind: Literal["osor-video record 1"] = KIND
     room: int | None = None
     """Bytes that the record has within a container; None elsewhere."""
+    own_sha256: str | None = None
+    """Within a container: of the record's own text there, with null in this place."""
     tool: str = "osor-video"
     version: str
     """Of the tool."""

@@ -18,9 +18,12 @@ from pydantic import ValidationError
 
 from osor_video.errors import VideoError
 from osor_video.provenance.record import KIND, Record
+from osor_video.video.streams import RECORD_TAG
 
 MATROSKA = (".mkv",)
 SOUGHT = f'{{"kind":"{KIND}","room":'.encode()
+KEYS = (RECORD_TAG.encode(), RECORD_TAG.upper().encode())
+"""The tag's key, as MP4 and as Matroska have it."""
 BASE_BYTES, FRAME_BYTES = 16_384, 8
 """Room for all that does not grow with the clip, and for its runs of frames should every other frame begin one."""
 TAGS_ID, CRC_ID = b"\x12\x54\xc3\x67", b"\xbf\x84"
@@ -70,7 +73,9 @@ def take(path: Path) -> Record | None:
     """The record inside the file; None where it has none, or a blank one; DamagedRecordError where it is no longer whole."""
     place = _place(path)
     if place is None:
-        return None
+        if _found(path, *KEYS) is None:
+            return None
+        raise DamagedRecordError
     room = _stated(path, place)
     if room is None:
         raise DamagedRecordError
@@ -109,11 +114,15 @@ def sha256_without(path: Path) -> str:
 
 def _place(path: Path) -> int | None:
     """Where in the file the room begins."""
+    return _found(path, SOUGHT)
+
+
+def _found(path: Path, *sought: bytes) -> int | None:
+    """Where in the file the first of ``sought`` that it has begins."""
     if not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = data.find(SOUGHT)
-    return None if found < 0 else found
+        return next((place for item in sought if (place := data.find(item)) >= 0), None)
 
 
 def _stated(path: Path, place: int) -> int | None:
@@ -126,7 +135,12 @@ def _stated(path: Path, place: int) -> int | None:
 
 
 def _text(record: Record, room: int) -> bytes:
-    values: dict[str, Any] = {"kind": KIND, "room": room} | record.plain() | {"room": room}
+    """A record's text in a room of so many bytes, with the hash of itself."""
+    values: dict[str, Any] = record.plain() | {"room": room, "own_sha256": None}
+    return _json(values | {"own_sha256": hashlib.sha256(_json(values)).hexdigest()})
+
+
+def _json(values: dict[str, Any]) -> bytes:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
