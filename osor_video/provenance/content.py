@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
+import struct
 from base64 import b64decode
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +38,21 @@ SOURCE_TYPE = (
 )
 TRACES = (b"c2pa.claim", b"c2pa.signature")
 """Labels within every manifest."""
+BOX_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""Of the box that holds a manifest in MP4 and its kin (C2PA 2.1, A.5)."""
+BOX_HEAD = bytes(4) + b"manifest\0" + bytes(8)
+BOX_KIND = bytes.fromhex("00110010800000aa00389b71") + b"\x03"
+"""How the type of every box within a manifest ends (ISO 19566-5), and that it has a label."""
+STORE = b"c2pa" + BOX_KIND + b"c2pa"
+HOLDERS = tuple(
+    kind + BOX_KIND + label
+    for kind, label in (
+        (b"c2as", b"c2pa.assertions"),
+        (b"c2cl", b"c2pa.claim.v2"),
+        (b"c2cs", b"c2pa.signature"),
+    )
+)
+"""What a manifest of ours consists of (C2PA 2.1, 11.1)."""
 UNTRUSTED = "signingCredential.untrusted"
 ALGORITHMS = {
     bytes.fromhex("06082a8648ce3d030107"): "es256",
@@ -145,11 +164,78 @@ def read_signed(path: Path, trust: Path | None = None) -> Signed | None:
             path.open("rb") as file,
             _library().Reader(mime, file, manifest_data=data, context=context) as reader,
         ):
-            return _told(json.loads(reader.json()), beside)
+            signed = _told(json.loads(reader.json()), beside)
+        ours = signed.state != "invalid" and signed.record is not None
+        if ours and not _as_written(_manifest_bytes(path, beside)):
+            return replace(signed, state="invalid", faults=("the boxes of the manifest were changed",))
+        return signed
     except _library().C2paError as error:
         if beside is None and not has_traces(path):
             return None
         return Signed("invalid", (f"the manifest cannot be read: {error}",), "", None, beside)
+
+
+def _manifest_bytes(path: Path, beside: Path | None) -> bytes:
+    """The manifest as it lies in the file at ``path`` or beside it; empty where it does not lie as it should."""
+    if beside is not None:
+        return beside.read_bytes()
+    with path.open("rb") as file:
+        while len(head := file.read(8)) == 8:
+            size, kind = struct.unpack(">I4s", head)
+            begin = file.tell() - 8
+            if size == 1:
+                size = struct.unpack(">Q", file.read(8))[0]
+            if kind == b"uuid" and file.read(16) == BOX_UUID:
+                inside = file.read(size - 24)
+                return inside.removeprefix(BOX_HEAD) if inside.startswith(BOX_HEAD) else b""
+            if size < 8:
+                break
+            file.seek(begin + size)
+    return b""
+
+
+def _as_written(manifest: bytes) -> bool:
+    """Whether what no signature covers is in a manifest of ours as it always is.
+
+    That is how the boxes lie in one another, the types and labels of those that hold others, and the zeros that fill up what was
+    kept for the signature.
+    """
+    try:
+        boxes = list(_boxes(manifest))
+    except (ValueError, struct.error):
+        return False
+    ours = boxes[max((i for i, box in enumerate(boxes) if box[:4] == b"c2ma"), default=0) :]
+    counted = {box: count for box, count in Counter(ours).items() if box[:4] in (b"c2as", b"c2cl", b"c2cs")}
+    fill = re.search(
+        rb"\xa1cpad(?:[\x40-\x57]|\x58(.)|\x59(..))", manifest[manifest.rfind(b"jumdc2cs") :], re.DOTALL
+    )
+    begun = boxes[:1] == [STORE] and ours[0].startswith(b"c2ma" + BOX_KIND)
+    if not begun or counted != dict.fromkeys(HOLDERS, 1) or fill is None:
+        return False
+    rest = fill.string[fill.end() :]
+    return not any(rest[: int.from_bytes(fill[1] or fill[2] or b"", "big")])
+
+
+def _boxes(data: bytes) -> Iterator[bytes]:
+    """Type, toggles and label of every box that holds others (ISO 19566-5), outer ones first; ValueError where one does not fit."""
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        if size < 8 or at + size > len(data):
+            raise ValueError
+        body = data[at + 8 : at + size]
+        if kind == b"jumb":
+            yield from _boxes(body)
+        elif kind == b"jumd":
+            yield body[: body.index(b"\0", 17)]
+        at += size
+
+
+def _asserted(record: Record) -> dict[str, str]:
+    """The record as it is signed, in one text: read back, the library takes lists of small numbers for bytes."""
+    values = record.compact().plain()
+    kept = {key: value for key, value in values.items() if key not in ("room", "own_sha256")}
+    return {"form": record.kind, "record": json.dumps(kept, ensure_ascii=False)}
 
 
 def has_traces(path: Path) -> bool:
@@ -199,7 +285,7 @@ def _builder(title: str, mime: str, record: Record | None) -> Any:
     else:
         edited |= {"when": record.started, "parameters": {"com.osor.seed": record.seed}}
         actions.insert(0, {"action": "c2pa.opened", "parameters": {"ingredientIds": ["source"]}})
-        assertions.append({"label": ASSERTION, "data": record.compact().plain()})
+        assertions.append({"label": ASSERTION, "data": _asserted(record)})
     manifest = {
         "claim_generator_info": [agent],
         "title": title,
@@ -277,7 +363,7 @@ def _told(store: dict[str, Any], beside: Path | None) -> Signed:
     names = [signature[key] for key in ("common_name", "issuer") if signature.get(key)]
     records = [item["data"] for item in manifest.get("assertions", ()) if item["label"] == ASSERTION]
     record = None
-    with suppress(ValidationError):
-        record = Record.model_validate(records[0]) if records else None
+    with suppress(ValidationError, KeyError):
+        record = Record.model_validate_json(records[0]["record"]) if records else None
     known: State = "trusted" if state == "trusted" else "valid" if state == "valid" else "invalid"
     return Signed(known, tuple(c for c in codes if c != UNTRUSTED), ", ".join(names), record, beside)

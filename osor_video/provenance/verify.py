@@ -57,6 +57,8 @@ def verify_clip(
     if not path.name.count("%") and not path.is_file() and beside is None:
         raise VideoError(f"{path} does not exist or is no file. Give the path of a clip.")
     signed, checks = _signature(path, trust) if path.is_file() else (None, [])
+    if signed is not None and signed.state != "invalid" and signed.record and signed.record.output.streams:
+        checks.append(_streams(path, "record signed", signed.record))
     within, more = _within(path, bool(signed)) if path.is_file() else (None, [])
     checks += more
     if beside is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ def stream_hashes(path: Path) -> dict[str, str]:
     """Hex SHA-256 of every stream of the file at ``path``, by its number and kind such as ``0 video``.
 
     Of the decoder's setup, then of every packet its time in seconds (an exact fraction), its size and its bytes, in order.
-    Attachments count with their bytes. Raises VideoError where the file cannot be read to its end.
+    Attachments count with their bytes. The box that names a file's brands counts as a stream, ``file type``, where there is one:
+    signatures leave it out. Raises VideoError where the file cannot be read to its end.
     """
     try:
         with av.open(str(path), metadata_errors="replace") as container:
@@ -27,7 +29,8 @@ def stream_hashes(path: Path) -> dict[str, str]:
                     digest = digests[packet.stream.index]
                     digest.update(f"{time_s} {packet.size}\n".encode())
                     digest.update(packet)
-            return {names[index]: digest.hexdigest() for index, digest in digests.items()}
+            hashes = {names[index]: digest.hexdigest() for index, digest in digests.items()}
+        return hashes | _file_type(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path} cannot be read as a clip ({error}). Give a video file.") from error
 
@@ -41,3 +44,9 @@ def _begun(stream: Any) -> Any:
     if stream.type == "attachment":
         digest.update(stream.data)
     return digest
+
+
+def _file_type(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        size, kind = struct.unpack(">I4s", file.read(8))
+        return {"file type": hashlib.sha256(file.read(size - 8)).hexdigest()} if kind == b"ftyp" else {}
