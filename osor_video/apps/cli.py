@@ -69,6 +69,19 @@ NotPoints = Annotated[
     str | None,
     typer.Option("--not-points", metavar="x,y,...", help="With --points: points that are not on it."),
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        "--boxes",
+        help="Or boxes by frame from your own detector, taken as they are, nothing is followed: JSON such as "
+        '{"frames": {"0": [[x, y, width, height], ...]}}, or COCO\'s form with images and annotations (boxes, polygons, run '
+        "lengths). For faces or plates add --effects off; mask.grow widens them.",
+    ),
+]
+BoxesLabel = Annotated[
+    str | None,
+    typer.Option("--boxes-label", metavar="NAME,...", help="With --boxes: only those called so."),
+]
 Labels = Annotated[
     str | None, typer.Option("--labels", metavar="N,N,...", help="Which labels of an indexed mask picture.")
 ]
@@ -289,6 +302,8 @@ def remove(
     polygon: Polygon = None,
     points: Points = None,
     not_points: NotPoints = None,
+    boxes: Boxes = None,
+    boxes_label: BoxesLabel = None,
     labels: Labels = None,
     fit_mask: FitMask = False,
     preset: PresetOrProjects = None,
@@ -352,6 +367,8 @@ def masks(
     polygon: Polygon = None,
     points: Points = None,
     not_points: NotPoints = None,
+    boxes: Boxes = None,
+    boxes_label: BoxesLabel = None,
     labels: Labels = None,
     fit_mask: FitMask = False,
     preset: Preset = "balanced",
@@ -368,7 +385,8 @@ def masks(
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
 
-        marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
+        forms = (box, polygon, points, not_points, labels, fit_mask, boxes, boxes_label)
+        marked = SeedOptions(tuple(mask or ()), *forms)
         marked.check()
         check_source(source, None)
         check_folder_target(output, "-o")
