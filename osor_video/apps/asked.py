@@ -52,8 +52,8 @@ def removal_job(given: Mapping[str, Any]) -> Job:
 
     Raises ConfigError, MaskError and VideoError for what can be refused before anything is decoded.
     """
-    seed_parts = (given[name] for name in ("box", "polygon", "points", "not_points", "labels", "fit_mask"))
-    marked = SeedOptions(tuple(given["mask"] or ()), *seed_parts, given["boxes"], given["boxes_label"])
+    forms = ("box", "polygon", "points", "not_points", "labels", "fit_mask", "boxes", "boxes_label")
+    marked = SeedOptions(tuple(given["mask"] or ()), *(given[name] for name in forms))
     sides = ("masks_out", "effects_out", "report", "contact_sheet", "alpha_out", "matte")
     extras = Extras(*(given[name] for name in sides))
     wanted = Wanted(given["preset"], given["config"], tuple(given["settings"] or ()), settings_of(given))

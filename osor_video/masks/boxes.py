@@ -132,8 +132,8 @@ class BoxMasks:
     def check(self, size_hw: tuple[int, int]) -> None:
         """MaskError for boxes that lie outside a frame of ``size_hw``, that cover all of it, or are made for another size."""
         height, width = size_hw
-        if self.size_hw not in (None, size_hw):
-            rows, columns = self.size_hw or size_hw
+        if self.size_hw is not None and self.size_hw != size_hw:
+            rows, columns = self.size_hw
             raise MaskError(
                 f"{self.name} is made for pictures of {columns}x{rows}, the clip is {width}x{height}. Detect at the clip's "
                 "own size."

@@ -143,8 +143,9 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         entry = json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
         return None
-    whole = isinstance(entry, dict) and entry.get("kind") == KIND and isinstance(entry.get("number"), int)
-    return entry if whole and isinstance(entry.get("before"), str) else None
+    if not isinstance(entry, dict) or entry.get("kind") != KIND:
+        return None
+    return entry if isinstance(entry.get("number"), int) and isinstance(entry.get("before"), str) else None
 
 
 def _hash(line: bytes) -> str:

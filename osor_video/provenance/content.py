@@ -301,8 +301,9 @@ def _add_source(builder: Any, source: Path) -> None:
     mime = MIME.get(source.suffix.lower())
     if mime is not None:
         with suppress(_library().C2paError), source.open("rb") as file:
-            return builder.add_ingredient_from_stream(told, mime, file)
-    return builder.add_ingredient_from_stream(told, UNKNOWN_MIME, BytesIO(source.name.encode()))
+            builder.add_ingredient_from_stream(told, mime, file)
+            return
+    builder.add_ingredient_from_stream(told, UNKNOWN_MIME, BytesIO(source.name.encode()))
 
 
 def _pem(path: Path, what: str) -> bytes:

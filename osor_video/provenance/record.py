@@ -17,7 +17,7 @@ from osor_video.config import Config, preset_values
 from osor_video.errors import ConfigError, VideoError
 from osor_video.tensors import Mask
 from osor_video.video.sequence import is_pattern, sequence_files
-from osor_video.work.identity import flat_settings
+from osor_video.work.identity import flattened
 
 KIND: Literal["osor-video record 1"] = "osor-video record 1"
 Runs = list[tuple[int, int]]
@@ -200,7 +200,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def settings_of(config: Config) -> dict[str, Any]:
     """Every setting by dotted key; of a file only its name: a record is published, folders are nobody's business."""
-    return {key: _nameable(value) for key, value in flat_settings(config.model_dump()).items()}
+    return {key: _nameable(value) for key, value in flattened(config.model_dump()).items()}
 
 
 def changed_settings(config: Config, preset: str) -> dict[str, Any]:
