@@ -53,6 +53,7 @@ HOLDERS = tuple(
     )
 )
 """What a manifest of ours consists of (C2PA 2.1, 11.1)."""
+COPY_MIB = 32
 UNTRUSTED = "signingCredential.untrusted"
 ALGORITHMS = {
     bytes.fromhex("06082a8648ce3d030107"): "es256",
@@ -253,7 +254,11 @@ def _library() -> Any:
 
 
 def _context(trusted: str | None = None) -> Any:
-    settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+    settings: dict[str, Any] = {
+        "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+        # Copies it makes on the way are files from here on: memory does not grow with the clip.
+        "core": {"backing_store_memory_threshold_in_mb": COPY_MIB},
+    }
     if trusted is not None:
         settings["trust"] = {"user_anchors": trusted}
     library = _library()

@@ -11,6 +11,7 @@ from osor_video.provenance import room
 from osor_video.provenance.content import Signed, check_installed, has_traces, read_signed, sidecar
 from osor_video.provenance.record import Record, material
 from osor_video.video.packets import stream_hashes
+from osor_video.video.sequence import is_pattern
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def verify_clip(
     against, VideoError where the clip is not there.
     """
     beside = None if record is None else Record.read(record)
-    if not path.name.count("%") and not path.is_file() and beside is None:
+    if not is_pattern(path) and not path.is_file():
         raise VideoError(f"{path} does not exist or is no file. Give the path of a clip.")
     signed, checks = _signature(path, trust) if path.is_file() else (None, [])
     if signed is not None and signed.state != "invalid" and signed.record and signed.record.output.streams:

@@ -243,3 +243,28 @@ def test_no_key_is_written_anywhere(remove: Remove, papers: Papers, tmp_path: Pa
     secret = papers.key.read_bytes().splitlines()[1]
     assert all(secret not in path.read_bytes() for path in tmp_path.iterdir())
     assert verify(log).exit_code == 0
+
+
+def test_a_run_that_goes_on_is_signed_at_its_end(
+    remove: Remove, papers: Papers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, sign = tmp_path / "out.mp4", ("--sign", papers.certificates, papers.key, "--set", "checkpoint_s=0")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keep, "sign", stop)
+        assert remove("-o", out, *sign).exit_code == 130
+    assert not out.exists()
+    done = remove("-o", out, *sign, "--resume", "--record", tmp_path / "r.json")
+    assert done.exit_code == 0, done.output
+    assert remove("-o", tmp_path / "whole.mp4").exit_code == 0
+    assert stream_hashes(out) == stream_hashes(tmp_path / "whole.mp4")
+    found = read_signed(out, papers.ca)
+    assert found is not None
+    assert found.state == "trusted"
+    # The masks of frames that an earlier run followed count too.
+    assert remove("-o", tmp_path / "w.mp4", "--record", tmp_path / "w.json").exit_code == 0
+    both = Record.read(tmp_path / "r.json"), Record.read(tmp_path / "w.json")
+    assert both[0].masks_sha256 == both[1].masks_sha256

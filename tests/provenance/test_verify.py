@@ -101,6 +101,7 @@ def test_what_is_no_clip(clip: Path, tmp_path: Path) -> None:
     text.write_text("{}")
     for given, said in (
         ((tmp_path / "none.mp4",), "does not exist or is no file"),
+        ((tmp_path / "none.%04d.png",), "there is nothing to verify"),
         ((text,), "is JSON, expected the clip"),
         ((clip, "--record", text), "is not a record of this form"),
         ((clip, "--trust", text), "is not in PEM"),
