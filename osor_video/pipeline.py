@@ -44,7 +44,7 @@ from osor_video.memory import peak_memory_mb
 from osor_video.parallel import shared_cores
 from osor_video.removal.choose import build_model
 from osor_video.removal.remover import OneStepRemover
-from osor_video.report import Progress, RunReport, Stopwatch, silent
+from osor_video.report import Progress, RunReport, Stopwatch, runs_of, silent
 from osor_video.restore import Carry, Restored, Restorer
 from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.check import decoded_difference
@@ -53,7 +53,9 @@ from osor_video.video.outputs import PIPE, Writer, check_output, open_writer
 from osor_video.video.planes import planes_to_rgb
 from osor_video.video.probe import SourceInfo, check_frame
 from osor_video.video.reader import open_reader, read_planes, read_span
+from osor_video.video.seal import Seal
 from osor_video.video.source import open_source
+from osor_video.video.writer import VideoWriter
 from osor_video.work.edits import Edit, EditBook
 from osor_video.work.folder import Unfinished, WorkFolder
 from osor_video.work.identity import Identity, identify
@@ -137,6 +139,7 @@ class VideoRemover:
         on_alpha: Callable[[int, FloatMap], None] | None = None,
         on_restored: Callable[[Restored], None] | None = None,
         unfinished: Unfinished = "refuse",
+        seal: Seal | None = None,
     ) -> RunReport:
         """Write ``output``: the clip at ``path`` without what ``marks`` mark (a lone seed: in its first frame).
 
@@ -144,9 +147,9 @@ class VideoRemover:
         the alpha [H, W] of what was found beyond the hole, shadow and reflection, when it is; ``on_alpha`` the alpha of all that
         was replaced. ``regions`` are the user's own. ``on_restored`` is given every finished frame with its fill. What is done
         is written down beside the output as the run goes; ``unfinished`` says what is to become of what an earlier run left
-        there, and with "resume" the result is that of a run that was never cut off, byte for byte.
-        Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then.
-        """
+        there, and with "resume" the result is that of a run that was never cut off, byte for byte. ``seal`` has the last word on
+        a video file before it gets its name.
+        Raises VideoError, MaskError and ConfigError for input that cannot be used; nothing is written then."""
         begin, clock = time.perf_counter(), Stopwatch()
         source, marks = open_source(path, self.config.decode), Marks.of(marks)
 
@@ -164,14 +167,11 @@ class VideoRemover:
             book = NoteBook(work, self.config.checkpoint_s)
             edits = EditBook(work, self.config.checkpoint_s)
             resumed = _resumed(book, edits) if work.resumed else []
-            if edits.frames and (on_restored is not None or on_alpha is not None):
-                raise ConfigError(
-                    f"{edits.frames} frames of {output} are finished, and what a matte or the alpha takes of them is not kept. "
-                    "Go on without --matte and --alpha-out, or begin afresh with --restart."
-                )
+            if on_restored is not None or on_alpha is not None:
+                _check_nothing_lost(edits, output)
             clip = self._analyse(source, marks, pool, clock, progress, on_mask, regions, work, book)
             with (
-                open_writer(output, source, self.config.encode) as writer,
+                open_writer(output, source, self.config.encode, seal.tags if seal else None) as writer,
                 closing(self._finish(clip, edits, writer, pool, clock, told)) as finished,
             ):
                 tally = _Tally(source.size_hw)
@@ -181,7 +181,9 @@ class VideoRemover:
                         on_effect(tally.frames, to_shown(effect, source.rotation))
                     tally.add(edit)
                     progress("remove", tally.frames, source.frames)
-            report = self._report(clip, tally, writer, clock, time.perf_counter() - begin, resumed)
+                report = self._report(clip, tally, writer, clock, begin, resumed)
+                _seal_with(seal, writer, report)
+            report = replace(report, wall_s=time.perf_counter() - begin)
         if not self.config.encode.check:
             return report
         return replace(report, decoded_max_difference=decoded_difference(output, source, tally.replaced_in()))
@@ -241,7 +243,7 @@ class VideoRemover:
         tally: _Tally,
         writer: Writer,
         clock: Stopwatch,
-        wall_s: float,
+        begin: float,
         resumed: list[str],
     ) -> RunReport:
         source = clip.source
@@ -253,7 +255,7 @@ class VideoRemover:
             output=str(writer.path),
             frames=source.frames,
             size_hw=source.size_hw,
-            wall_s=wall_s,
+            wall_s=time.perf_counter() - begin,
             seconds=clock.seconds,
             decoder=clip.decoder,
             flow=self.flow.name,
@@ -264,6 +266,7 @@ class VideoRemover:
             unseen={} if self.config.fill == "diffusion" else tally.unseen(),
             mask_scores=[round(signs.score, 4) for signs in drift],
             mask_drift=_signs(drift),
+            touched=runs_of(tally.borrowed),
             cuts=[i for i in range(1, source.frames) if shots[i] != shots[i - 1]],
             untouched=_untouched(shots, holes),
             damaged=tally.damaged,
@@ -490,6 +493,21 @@ def _damage(frames: Sequence[int]) -> str:
         f"the source is damaged at {len(frames)} frames, {frames[0]} to {frames[-1]}: what decodes of them stands there, or the "
         "frame before, and frames behind them may show traces; all times are kept"
     )
+
+
+def _seal_with(seal: Seal | None, writer: Writer, report: RunReport) -> None:
+    """Have a video file sealed when it is whole."""
+    if seal is not None and isinstance(writer, VideoWriter):
+        writer.before_naming = lambda path: seal.finish(path, report)
+
+
+def _check_nothing_lost(edits: EditBook, output: Path) -> None:
+    """ConfigError where frames are finished of which more is wanted than was kept."""
+    if edits.frames:
+        raise ConfigError(
+            f"{edits.frames} frames of {output} are finished, and what a matte or the alpha takes of them is not kept. "
+            "Go on without --matte and --alpha-out, or begin afresh with --restart."
+        )
 
 
 def _resumed(book: NoteBook, edits: EditBook) -> list[str]:

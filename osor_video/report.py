@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,6 +69,17 @@ def doubtful_runs(scores: Sequence[float], below: float = DOUBTFUL) -> list[Doub
     return [Doubt(run[0], run[-1], min(run, key=lambda index: (scores[index], index))) for run in runs]
 
 
+def runs_of(frames: Iterable[int]) -> list[tuple[int, int]]:
+    """Frame numbers in ascending order as runs without a gap, the first and the last of each."""
+    runs: list[tuple[int, int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], frame)
+        else:
+            runs.append((frame, frame))
+    return runs
+
+
 @dataclass(frozen=True)
 class RunReport:
     """One finished removal. ``seconds`` are of work per stage, summed over the threads that work side by side.
@@ -94,6 +105,8 @@ class RunReport:
     """How far each frame's mask is to be trusted, the signs of drift taken together."""
     cuts: list[int]
     """Frames that begin a new shot."""
+    touched: list[tuple[int, int]] = field(default_factory=list)
+    """Runs of frames in which anything was replaced: the first and the last of each."""
     unseen: dict[int, float] = field(default_factory=dict)
     """Share of the hole, by frame, that neither the shot nor a given plate shows; frames where all is shown are left out."""
     untouched: list[int] = field(default_factory=list)

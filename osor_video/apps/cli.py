@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, ui, models, bench, strip, train.
+"""The command ``osor-video``: remove, masks, verify, ui, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -68,6 +68,19 @@ Points = Annotated[
 NotPoints = Annotated[
     str | None,
     typer.Option("--not-points", metavar="x,y,...", help="With --points: points that are not on it."),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        "--boxes",
+        help="Or boxes by frame from your own detector, taken as they are, nothing is followed: JSON such as "
+        '{"frames": {"0": [[x, y, width, height], ...]}}, or COCO\'s form with images and annotations (boxes, polygons, run '
+        "lengths). For faces or plates add --effects off; mask.grow widens them.",
+    ),
+]
+BoxesLabel = Annotated[
+    str | None,
+    typer.Option("--boxes-label", metavar="NAME,...", help="With --boxes: only those called so."),
 ]
 Labels = Annotated[
     str | None, typer.Option("--labels", metavar="N,N,...", help="Which labels of an indexed mask picture.")
@@ -218,6 +231,28 @@ SpeedLengths = Annotated[
 SpeedSize = Annotated[
     str | None, typer.Option("--size", metavar="WxH", help="With --speed: scaled to this size.")
 ]
+RecordOut = Annotated[
+    Path | None,
+    typer.Option("--record", help="JSON file for the record of the edit; see verify."),
+]
+EmbedRecord = Annotated[
+    bool, typer.Option("--embed-record", help="Also put the record into the output, among its tags.")
+]
+Sign = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--sign",
+        metavar="CERT.pem KEY.pem",
+        help="Sign the output with content credentials (C2PA, extra c2pa): your certificate, the ones that vouch for it behind "
+        "it, and its key.",
+    ),
+]
+AuditLog = Annotated[
+    Path | None,
+    typer.Option("--audit-log", help="Add one JSON line about this job, done or failed, to FILE.jsonl."),
+]
+Operator = Annotated[str | None, typer.Option("--operator", help="For the record: who does this.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="For the record: why.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
 
@@ -267,6 +302,8 @@ def remove(
     polygon: Polygon = None,
     points: Points = None,
     not_points: NotPoints = None,
+    boxes: Boxes = None,
+    boxes_label: BoxesLabel = None,
     labels: Labels = None,
     fit_mask: FitMask = False,
     preset: PresetOrProjects = None,
@@ -299,6 +336,12 @@ def remove(
     alpha_out: AlphaOut = None,
     deinterlace: Deinterlace = False,
     rate: Rate = None,
+    record: RecordOut = None,
+    embed_record: EmbedRecord = False,
+    sign: Sign = None,
+    audit_log: AuditLog = None,
+    operator: Operator = None,
+    reason: Reason = None,
     resume: Resume = False,
     restart: Restart = False,
     threads: Threads = None,
@@ -308,9 +351,9 @@ def remove(
     given = locals()
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
-        from osor_video.apps.asked import removal_job  # noqa: PLC0415
+        from osor_video.apps.asked import audited_job  # noqa: PLC0415
 
-        job = removal_job(given)
+        job = audited_job(given)
         removal.remove_clip(job) if preview is None else removal.preview_frame(job, preview)
 
 
@@ -324,6 +367,8 @@ def masks(
     polygon: Polygon = None,
     points: Points = None,
     not_points: NotPoints = None,
+    boxes: Boxes = None,
+    boxes_label: BoxesLabel = None,
     labels: Labels = None,
     fit_mask: FitMask = False,
     preset: Preset = "balanced",
@@ -340,7 +385,8 @@ def masks(
     with spoken_errors():
         from osor_video.apps import removal  # noqa: PLC0415  (loads cv2)
 
-        marked = SeedOptions(tuple(mask or ()), box, polygon, points, not_points, labels, fit_mask)
+        forms = (box, polygon, points, not_points, labels, fit_mask, boxes, boxes_label)
+        marked = SeedOptions(tuple(mask or ()), *forms)
         marked.check()
         check_source(source, None)
         check_folder_target(output, "-o")
@@ -350,6 +396,32 @@ def masks(
         values = load_config(preset, config, settings or [], named)
         job = removal.Job(source, marked.marks(), output, values, threads, quiet, extras)
         removal.write_masks(job)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The clip, or an audit log (.jsonl).")],
+    *,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="The record of the clip, as --record of remove wrote it.")
+    ] = None,
+    trust: Annotated[
+        Path | None, typer.Option("--trust", metavar="CA.pem", help="Certificates that are trusted to vouch.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--source", help="The clip it is said to be made of, to be checked too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+) -> None:
+    """Say what was changed in a clip, by what and whom, and whether it is intact.
+
+    It reads content credentials (C2PA), the record within the clip, and one beside it. Exit code 0: intact; 1: not intact; 2:
+    nothing to verify.
+    """
+    with spoken_errors():
+        from osor_video.apps.verify import verify as tell  # noqa: PLC0415  (loads torch)
+
+        tell(file, record, trust, source, as_json)
 
 
 @app.command()

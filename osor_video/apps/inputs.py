@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from osor_video.masks.region import Regions
     from osor_video.work.folder import Unfinished
 
-SEED_FORMS = "--mask FIRST.png, --box x,y,width,height, --polygon x1,y1,x2,y2,x3,y3 or --points x,y"
+SEED_FORMS = (
+    "--mask FIRST.png, --box x,y,width,height, --polygon x1,y1,x2,y2,x3,y3, --points x,y or --boxes FILE.json"
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,12 @@ class SeedOptions:
     not_points: str | None = None
     labels: str | None = None
     fit: bool = False
+    boxes: Path | None = None
+    boxes_label: str | None = None
 
     def marks(self) -> Marks:
         """The library's marks; ConfigError for none or two forms, MaskError for numbers that are none."""
+        from osor_video.masks.boxes import read_boxes  # noqa: PLC0415  (loads cv2)
         from osor_video.masks.marks import Marks  # noqa: PLC0415  (loads torch)
         from osor_video.masks.painted import MaskReading  # noqa: PLC0415
         from osor_video.masks.seed import BoxSeed, PictureSeed, PointsSeed, PolygonSeed, Seed  # noqa: PLC0415
@@ -59,7 +64,9 @@ class SeedOptions:
         if self.points is not None:
             off = _pairs("--not-points", self.not_points) if self.not_points else ()
             seeds.append((0, PointsSeed(_pairs("--points", self.points), off)))
-        return Marks(tuple(seeds), tuple(path for frame, path in typed if frame is None), reading)
+        paths = tuple(path for frame, path in typed if frame is None)
+        boxes = () if self.boxes is None else (read_boxes(self.boxes, _names(self.boxes_label)),)
+        return Marks(tuple(seeds), paths, reading, boxes=boxes)
 
     def check(self) -> None:
         """ConfigError unless the object is marked in one form; MaskError for numbers that cannot be read."""
@@ -69,11 +76,21 @@ class SeedOptions:
             "box": self.box is not None,
             "polygon": self.polygon is not None,
             "points": self.points is not None,
+            "boxes": self.boxes is not None,
         }
         given = [f"--{name}" for name, there in forms.items() if there]
         if self.not_points is not None and self.points is None:
             raise ConfigError(
                 f"--not-points {self.not_points} is given without --points. Give points on the object with --points x,y."
+            )
+        if self.boxes_label is not None and self.boxes is None:
+            raise ConfigError(
+                f"--boxes-label {self.boxes_label} is given without --boxes. Give the boxes too."
+            )
+        _names(self.boxes_label)
+        if self.boxes is not None and typed:
+            raise ConfigError(
+                "--boxes has the masks of every frame, so nothing is followed. Leave --mask out."
             )
         if not given and not typed:
             raise ConfigError(f"What is to be removed is not marked. Give one of {SEED_FORMS}.")
@@ -143,6 +160,13 @@ def _labels(text: str | None) -> tuple[int, ...]:
     if values is None or (values and min(values) < 1):
         raise MaskError(f"--labels is {text!r}, expected whole numbers from 1 on, such as 1,3.")
     return values
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    names = () if text is None else tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise MaskError(f"--boxes-label is {text!r}, expected names such as face or face,plate.")
+    return names
 
 
 def _box(text: str) -> tuple[int, ...]:

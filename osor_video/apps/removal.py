@@ -14,20 +14,25 @@ import typer
 from osor_video.apps.doubts import doubts, write_contact_sheet
 from osor_video.apps.exits import PROGRAM, writing
 from osor_video.apps.inputs import check_clip, check_file_target, check_pictures_target
+from osor_video.apps.papers import audited, check_papers
 from osor_video.apps.pictures import MaskFiles, side_by_side, write_png
 from osor_video.apps.pipes import PIPE, spooled
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.summary import summary
 from osor_video.composite.matte import MatteWriter
 from osor_video.config import Config
+from osor_video.errors import ConfigError
 from osor_video.masks.marks import Marks
 from osor_video.masks.region import NO_REGIONS, Regions
+from osor_video.provenance.papers import NO_PAPERS, Papers
 from osor_video.report import RunReport
 from osor_video.video.sequence import frame_numbers
 from osor_video.video.source import open_source
 
 if TYPE_CHECKING:
     from osor_video.pipeline import VideoRemover
+    from osor_video.provenance.keep import Keeper
+    from osor_video.provenance.record import Record
     from osor_video.report import Progress
     from osor_video.work.folder import Unfinished
 
@@ -67,6 +72,8 @@ class Job:
     unfinished: Unfinished = "refuse"
     follow: Callable[[Path, VideoRemover, Progress], Marks] | None = None
     """How the masks are found beforehand, where one pass over the clip would not do."""
+    papers: Papers = NO_PAPERS
+    """The record that goes with the result."""
 
     def tell(self, text: str) -> None:
         """Say it, unless all is to be quiet; on stderr where standard output carries the pictures."""
@@ -80,8 +87,8 @@ class Job:
 
 def remove_clip(job: Job) -> None:
     """Write the whole clip, and the extras where asked for; exit code 1 where it was to be lossless and is not."""
-    with spooled(job.source) as source:
-        report = _removed(replace(job, source=source))
+    with audited(job.papers, job.source, job.output) as outcome, spooled(job.source) as source:
+        report, outcome.record = _removed(replace(job, source=source))
     job.tell(summary(report))
     encode, difference = job.config.encode, report.decoded_max_difference
     if difference and (encode.lossless or encode.codec == "ffv1"):
@@ -92,8 +99,9 @@ def remove_clip(job: Job) -> None:
         raise typer.Exit(1)
 
 
-def _removed(job: Job) -> RunReport:
+def _removed(job: Job) -> tuple[RunReport, Record | None]:
     extras = job.extras
+    check_papers(job.papers, job.source, job.output)
     notes = check_clip(
         *(job.source, job.marks, job.regions, job.output, job.config, extras.matte, job.unfinished)
     )
@@ -106,14 +114,17 @@ def _removed(job: Job) -> RunReport:
     masks = MaskFiles(extras.masks_out, first) if extras.masks_out or extras.contact_sheet else None
     effects = MaskFiles(extras.effects_out, first) if extras.effects_out else None
     alphas = MaskFiles(extras.alpha_out, first) if extras.alpha_out else None
+    keeper = begin_record(job, info.frames) if job.papers.wanted else None
     with ExitStack() as stack:
         matte = stack.enter_context(MatteWriter(extras.matte, info)) if extras.matte else None
         progress = stack.enter_context(shown_progress(job.quiet))
         report = remover.remove(
-            *(job.source, job.followed(remover, progress), job.output, progress, masks, job.regions, effects),
+            *(job.source, job.followed(remover, progress), job.output, progress),
+            *(keeper.masks(masks) if keeper else masks, job.regions, effects),
             on_alpha=alphas,
             on_restored=None if matte is None else lambda it: matte.write(it.frame, it.fill),
             unfinished=job.unfinished,
+            seal=keeper.seal() if keeper else None,
         )
     for files in (masks, effects, alphas):
         if files:
@@ -124,12 +135,15 @@ def _removed(job: Job) -> RunReport:
         with writing(extras.report):
             extras.report.parent.mkdir(parents=True, exist_ok=True)
             report.write(extras.report)
-    return replace(report, notes=[note for note in report.notes if note not in notes])
+    record = keeper.finish(report) if keeper else None
+    return replace(report, notes=[note for note in report.notes if note not in notes]), record
 
 
 def preview_frame(job: Job, frame: int) -> None:
     """Write one frame beside its finished self as PNG."""
     check_file_target(job.output, "-o with --preview", (".png",))
+    if job.papers != NO_PAPERS:
+        raise ConfigError("A preview leaves no record. Leave --record and its like out, or --preview.")
     check_clip(job.source, job.marks, job.regions, None, job.config, frame=frame)
     tell_licence(job)
     with shown_progress(job.quiet) as progress:
@@ -155,6 +169,13 @@ def write_masks(job: Job) -> None:
     job.tell(f"{count} masks in {job.output}, score {mean:.2f} on average, {least:.2f} at least")
     for line in doubts(scores):
         job.tell(line)
+
+
+def begin_record(job: Job, frames: int) -> Keeper:
+    """The record of a run over ``frames`` that begins now."""
+    from osor_video.provenance.keep import Keeper  # noqa: PLC0415  (loads torch)
+
+    return Keeper(job.papers, job.source, job.output, job.config, frames)
 
 
 def tell_licence(job: Job) -> None:

@@ -40,6 +40,12 @@ def build_flow(config: FlowConfig, device: torch.device | str = "cpu") -> FlowEs
     return RaftFlow(net, config.height_px, config.updates, origin, torch.device(device))
 
 
+def weights_file(config: FlowConfig) -> Path | None:
+    """The file that ``build_flow`` reads its weights from, where one is at hand; None for DIS."""
+    files = [config.weights] if config.weights else [_torchvision_cache(), BUNDLED]
+    return None if config.backend == "dis" else next((file for file in files if file.exists()), None)
+
+
 def _load_state(config: FlowConfig, cached: Path) -> tuple[dict[str, Any], str]:
     if config.weights is not None:
         return _read_state(config.weights), config.weights.name

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from osor_video.errors import MaskError
+from osor_video.masks.boxes import BoxMasks
 from osor_video.masks.painted import AS_PAINTED, PICTURE_SUFFIXES, MaskReading
 from osor_video.masks.seed import PictureSeed, Seed, UnionSeed
 from osor_video.masks.sequence import (
-    FolderMasks,
     GivenMasks,
+    MaskPart,
     StoredMasks,
-    VideoMasks,
     open_folder,
     open_mask_video,
 )
@@ -32,13 +32,15 @@ class Marks:
     """What was given, before the clip is known.
 
     ``seeds``: (frame, seed), several of one frame being removed together. ``paths``: pictures of the first frame, folders
-    of pictures, videos of masks. ``stored``: masks of every frame in memory.
+    of pictures, videos of masks. ``stored``: masks of every frame in memory. ``boxes``: boxes by frame; where there are none
+    nothing goes.
     """
 
     seeds: tuple[tuple[int, Seed], ...] = ()
     paths: tuple[Path, ...] = ()
     reading: MaskReading = AS_PAINTED
     stored: tuple[StoredMasks, ...] = ()
+    boxes: tuple[BoxMasks, ...] = ()
 
     @classmethod
     def of(cls, marks: Marks | Seed) -> Marks:
@@ -48,7 +50,8 @@ class Marks:
     def resolve(self, frames: int, size_hw: tuple[int, int]) -> Keyframes | GivenMasks:
         """What is marked in a clip of ``frames`` that is shown at ``size_hw``; MaskError where something does not fit."""
         seeds = list(self.seeds)
-        given: list[FolderMasks | VideoMasks | StoredMasks] = [_whole(part, frames) for part in self.stored]
+        given: list[MaskPart] = [_whole(part, frames) for part in self.stored]
+        given += [part.over(frames) for part in self.boxes]
         for path in self.paths:
             if path.is_dir():
                 whole, some = open_folder(path, frames, self.reading)

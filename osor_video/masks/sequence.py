@@ -13,6 +13,7 @@ import numpy as np
 
 from osor_video.config import DecodeConfig
 from osor_video.errors import MaskError, VideoError
+from osor_video.masks.boxes import BoxMasks
 from osor_video.masks.painted import (
     AS_PAINTED,
     PICTURE_SUFFIXES,
@@ -107,11 +108,14 @@ def read_stored(png: bytes, size_hw: tuple[int, int], name: str) -> Mask:
     return np.asarray(picture > WHITE)
 
 
+MaskPart = FolderMasks | VideoMasks | StoredMasks | BoxMasks
+
+
 @dataclass(frozen=True)
 class GivenMasks:
     """A mask for every frame of the clip: the union of the parts. Nothing is propagated."""
 
-    parts: tuple[FolderMasks | VideoMasks | StoredMasks, ...]
+    parts: tuple[MaskPart, ...]
 
     def masks(self, size_hw: tuple[int, int]) -> Generator[Mask, None, None]:
         """bool ``size_hw`` as shown, one by one; MaskError where no frame has anything to remove."""

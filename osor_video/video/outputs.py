@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -50,13 +50,18 @@ class Writer(Protocol):
         """Finish, or leave nothing behind."""
 
 
-def open_writer(path: Path, source: SourceInfo, encode: EncodeConfig) -> Writer:
-    """The writer for ``path``: ``-`` is standard output, a name with ``%04d`` or ``####`` a sequence, else a video."""
+def open_writer(
+    path: Path, source: SourceInfo, encode: EncodeConfig, tags: Mapping[str, str] | None = None
+) -> Writer:
+    """The writer for ``path``: ``-`` is standard output, a name with ``%04d`` or ``####`` a sequence, else a video.
+
+    Only a video takes ``tags``.
+    """
     if path == PIPE:
         return PipeWriter(source, sys.stdout.buffer)
     if is_pattern(path):
         return SequenceWriter(path, source)
-    return VideoWriter(path, source, encode)
+    return VideoWriter(path, source, encode, tags)
 
 
 def check_output(path: Path, source: SourceInfo, encode: EncodeConfig) -> None:

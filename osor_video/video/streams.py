@@ -19,8 +19,11 @@ import av
 from osor_video.video.probe import SourceInfo, StreamSummary
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".mkv": "matroska"}
+RECORD_TAG = "osor_record"
+"""Where an edit's record lies among a container's tags (provenance/room.py)."""
 STALE_TAGS = frozenset(
     (
+        RECORD_TAG,
         *("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"),
         *("duration", "bps", "number_of_frames", "number_of_bytes"),
     )

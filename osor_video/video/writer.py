@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import lcm
 from pathlib import Path
@@ -38,12 +38,19 @@ class VideoWriter:
     The file appears under its name only when the block ends without an error and every frame was written.
     Until then it is a hidden neighbour, ``.NAME.part.SUFFIX``, that is removed on any error or interrupt; an
     older output stays. ``notes`` says what of the source does not come through, ``encoded`` the codec and its quality.
+    ``tags`` go into the container beside the source's; ``before_naming`` is given the finished neighbour and may change it.
 
     Raises:
         ConfigError, VideoError: as ``check_target``; VideoError also if encoding or writing fails.
     """
 
-    def __init__(self, path: str | Path, source: SourceInfo, encode: EncodeConfig) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        source: SourceInfo,
+        encode: EncodeConfig,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         check_target(path, source, encode)
         self.path = Path(path)
         self.source = source
@@ -51,6 +58,8 @@ class VideoWriter:
         self.target = choose_target(self.path, source, encode)
         self.notes = tuple(target_notes(self.path, source, encode))
         self.encoded = ""
+        self.before_naming: Callable[[Path], None] | None = None
+        self._tags = dict(tags or {})
         self._temporary = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._written = 0
         self._input: Any = None
@@ -94,7 +103,7 @@ class VideoWriter:
         suffix = self.path.suffix.lower()
         if not self.source.files:  # pictures of a sequence have nothing beside them
             self._input = av.open(str(self.source.path), metadata_errors="replace")
-        tags = {} if self._input is None else kept_tags(self._input.metadata)
+        tags = ({} if self._input is None else kept_tags(self._input.metadata)) | self._tags
         options = _muxer_options(suffix, tags, self.source)
         self._output = av.open(str(self._temporary), "w", format=CONTAINERS[suffix], options=options)
         self._output.metadata.update(tags)
@@ -163,6 +172,8 @@ class VideoWriter:
                 self._others.copy_until(None)
             self._output.close()
             self._output = None
+            if self.before_naming is not None:
+                self.before_naming(self._temporary)
             with self._temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             self._temporary.replace(self.path)
