@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"project"},
     {"spans"},
     {"api"},
-    {"apps", "benchmark", "training", "desk"},
+    {"apps", "batch", "benchmark", "training", "desk"},
 ]
 """A module imports from its own layer and from those above it in this list, never from below."""
 ANYWHERE = {"report", "version"}

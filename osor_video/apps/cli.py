@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, ui, models, bench, strip, train.
+"""The command ``osor-video``: remove, batch, masks, ui, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -312,6 +312,63 @@ def remove(
 
         job = removal_job(given)
         removal.remove_clip(job) if preview is None else removal.preview_frame(job, preview)
+
+
+@app.command()
+def batch(
+    jobs_file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="JOBS",
+            help="jobs.yaml, jobs.csv, or a folder of clips with masks beside them (walk.mp4, walk.mask.png).",
+        ),
+    ] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")],
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Clips at a time; 1 if not given.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check the list and show the plan.")
+    ] = False,
+    watch: Annotated[
+        Path | None, typer.Option("--watch", metavar="DIR", help="Take clips as they come into this folder.")
+    ] = None,
+    retries: Annotated[
+        int, typer.Option("--retries", min=0, help="How often a job whose worker was lost is tried again.")
+    ] = 2,
+    json_lines: Annotated[bool, typer.Option("--json", help="Say everything as JSON lines.")] = False,
+    preset: PresetOrProjects = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    model: Model = None,
+    device: Device = None,
+    dtype: Precision = None,
+    flow: Flow = None,
+    tracker: Tracker = None,
+    fill: Fill = None,
+    codec: Codec = None,
+    quality: Quality = None,
+    seed: NoiseSeed = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Remove things from many clips; what is finished is not done again."""
+    given = locals()
+    with spoken_errors():
+        from osor_video.apps import batch as many  # noqa: PLC0415  (loads cv2)
+
+        of_remove = ("preset", "config", "settings", "model", "device", "dtype", "flow", "tracker", "fill")
+        of_remove += ("codec", "quality", "seed")
+        typed = {name: given[name] for name in of_remove if given[name] is not None}
+        many.run_batch(
+            many.Asked(
+                *(jobs_file, output, typed, jobs, threads, dry_run, watch),
+                retries=retries,
+                as_json=json_lines,
+                quiet=quiet,
+            )
+        )
 
 
 @app.command()

@@ -34,6 +34,14 @@ ENDING = ".part"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class HeldElsewhereError(VideoError):
+    """Another run writes the same output at this moment."""
+
+
+class OtherRunError(ConfigError):
+    """What was left unfinished is another run than this one."""
+
+
 def work_path(output: Path) -> Path:
     """The work folder of a run that writes ``output``."""
     return output.with_name(f"{output.name}{SUFFIX}")
@@ -59,8 +67,8 @@ class WorkFolder:
     that says so. ``resumed`` says whether an earlier run is gone on with.
 
     Raises:
-        VideoError: another run holds it, or it cannot be written.
-        ConfigError: an unfinished run is in the way (``refuse``), or is another run than this one (``resume``).
+        VideoError: another run holds it (HeldElsewhereError), or it cannot be written.
+        ConfigError: an unfinished run is in the way (``refuse``), or is another run than this one (``resume``, OtherRunError).
     """
 
     def __init__(
@@ -165,7 +173,7 @@ class WorkFolder:
             raise ConfigError(f"{run} is damaged. Begin the run afresh with --restart.") from error
         differing = differences(old, json.loads(json.dumps(self._identity)))
         if differing:
-            raise ConfigError(
+            raise OtherRunError(
                 f"The unfinished run in {self.path} is another one: {differing}. Give what it was begun with, or begin afresh "
                 "with --restart."
             )
@@ -220,7 +228,7 @@ def _taken(path: Path, output: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout as error:
-        raise VideoError(
+        raise HeldElsewhereError(
             f"{output} is being written by another run{_owner(path)}. Wait for it or end it, or choose another output name."
         ) from error
     except OSError as error:

@@ -33,7 +33,7 @@ def identify(
     source: SourceInfo, marks: Marks, regions: Regions, config: Config, flow: str, record: ModelRecord
 ) -> Identity:
     """The identity of a run: files by their content, wherever they lie, everything else by its value."""
-    settings = _flat(config.model_dump(mode="json", exclude=set(FREE)))
+    settings = flattened(config.model_dump(mode="json", exclude=set(FREE)))
     given = (config.background.plate, config.flow.weights)
     return {
         "the clip": fingerprint(source.files or source.path),
@@ -108,10 +108,10 @@ def _feed_path(digest: Any, path: Path) -> None:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> Identity:
+def flattened(values: Mapping[str, Any], above: str = "") -> Identity:
     """Settings by dotted key."""
     flat: Identity = {}
     for key, value in values.items():
         name = f"{above}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat

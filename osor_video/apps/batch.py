@@ -1,0 +1,246 @@
+"""``osor-video batch``: the plan, the run, what is said of it meanwhile and at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from osor_video.apps.exits import say, writing
+from osor_video.batch.crew import Crew, LocalCrew
+from osor_video.batch.entries import Listed, read_jobs
+from osor_video.batch.page import Row, rows_of, write_json, write_page
+from osor_video.batch.plan import BadJobsError, Planned, make_plan
+from osor_video.batch.run import Batch, Event, failed
+from osor_video.batch.watch import Watch
+from osor_video.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+PAGE, FIGURES = "report.html", "report.json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed. ``typed`` are options of ``remove`` for all jobs; ``threads`` None shares the cores out."""
+
+    source: Path | None
+    out: Path
+    typed: Mapping[str, Any]
+    jobs: int | None = None
+    threads: int | None = None
+    dry_run: bool = False
+    watch: Path | None = None
+    ray: str | None = None
+    retries: int = 2
+    split: int = 0
+    as_json: bool = False
+    quiet: bool = False
+
+    def check(self) -> None:
+        """ConfigError for options that do not go together."""
+        if (self.source is None) == (self.watch is None):
+            raise ConfigError("Give a list of jobs or a folder of clips, or else --watch with a folder.")
+        if self.watch is not None and not self.watch.is_dir():
+            raise ConfigError(f"--watch is {self.watch}, expected a folder that exists.")
+        if self.watch is not None and self.dry_run:
+            raise ConfigError("--dry-run shows the plan of a list, and --watch has none. Give one of them.")
+        if self.watch is not None and self.watch.resolve() == self.out.resolve():
+            raise ConfigError(
+                f"-o is {self.out}, the folder that is watched. Choose another for the results."
+            )
+
+
+def run_batch(asked: Asked) -> None:
+    """Check, tell the plan, do it, report; exit code 2 for bad entries, 1 where a job failed."""
+    asked.check()
+    plan = _planned(asked)
+    _tell_plan(asked, plan)
+    if asked.dry_run or (asked.watch is None and all(job.state == "done" for job in plan)):
+        if not asked.dry_run:
+            _say(asked, {"event": "end", "done": 0, "failed": 0}, f"Nothing to do: all {len(plan)} are done.")
+        return
+    with _crew(asked) as crew, _shown(asked, plan) as tell:
+        batch = Batch(plan, asked.out.absolute(), crew, tell, asked.retries, asked.split)
+        watch = Watch(asked.watch, asked.out, asked.typed, tell) if asked.watch else None
+        try:
+            batch.run(watch.fresh if watch else None)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                error.add_note("What is finished is kept: the same command goes on.")
+            raise
+        finally:
+            rows = _report(asked, batch)
+    _sum_up(asked, rows, batch)
+    if any(failed(batch.courses)):
+        raise typer.Exit(1)
+
+
+def _planned(asked: Asked) -> list[Planned]:
+    if asked.source is None:
+        return []
+    try:
+        return make_plan(_listed(asked.source, asked), asked.out)
+    except BadJobsError as error:
+        for complaint in error.complaints:
+            say(complaint)
+        say(f"{len(error.complaints)} of the list's jobs cannot be done as they stand, so none was begun")
+        raise typer.Exit(2) from error
+
+
+def _listed(source: Path, asked: Asked) -> Listed:
+    return read_jobs(source, asked.out, asked.typed)
+
+
+def _crew(asked: Asked) -> Crew:
+    """The workers: on this machine."""
+    count = asked.jobs or 1
+    return LocalCrew(count, asked.threads or max(1, _cores() // count))
+
+
+def _cores() -> int:
+    """Cores that this process may use; OMP_NUM_THREADS limits them, as it does for ``remove``."""
+    import torch  # noqa: PLC0415
+
+    return torch.get_num_threads()
+
+
+def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
+    if asked.as_json:
+        for job in plan:
+            told = {"event": "plan", "job": job.name, "clip": str(job.clip), "frames": job.frames}
+            told |= {"size_hw": job.size_hw, "masks": job.masks, "state": job.state, "why": job.why}
+            typer.echo(json.dumps(told | {"notes": job.notes}))
+        return
+    if asked.quiet or not plan:
+        return
+    from osor_video.apps.tables import show_tables  # noqa: PLC0415
+
+    body = [
+        [
+            *(job.clip.name, str(job.frames), f"{job.size_hw[1]}x{job.size_hw[0]}", job.masks, job.name),
+            f"{job.state}: {job.why}" if job.why else job.state,
+        ]
+        for job in plan
+    ]
+    show_tables([("Plan", ("clip", "frames", "size", "masks", "output", "state"), body)])
+    for job in plan:
+        for note in job.notes:
+            typer.echo(f"{'note':<9}{job.name}: {note}")
+
+
+@contextmanager
+def _shown(asked: Asked, plan: list[Planned]) -> Iterator[Callable[[Event], None]]:
+    """What hears of events: JSON lines, bars on a terminal, or a line for each job."""
+    if asked.as_json:
+        yield lambda event: typer.echo(json.dumps(event))
+    elif asked.quiet:
+        yield lambda event: say(f"{event['job']}: {event['why']}") if event["event"] in SPOKEN else None
+    elif sys.stderr.isatty():
+        with _bars(plan) as bars:
+            yield bars
+    else:
+        yield Lines()
+
+
+SPOKEN = ("failed", "refused", "again")
+
+
+class Lines:
+    """A line for each job that is begun, done or failed."""
+
+    def __call__(self, event: Event) -> None:
+        """Hear of an event."""
+        kind = event["event"]
+        if kind == "done":
+            typer.echo(f"{'done':<9}{event['job']} in {event['wall_s']:.1f} s")
+        elif kind in SPOKEN:
+            say(f"{event['job']}: {event['why']}{', so it is tried again' if kind == 'again' else ''}")
+
+
+class Bars:
+    """A bar for all frames of all jobs, and one for each job in work."""
+
+    def __init__(self, bars: RichProgress, plan: list[Planned]) -> None:
+        self._bars = bars
+        self._frames = {job.name: job.frames for job in plan if job.state != "done"}
+        self._all = bars.add_task("all clips", total=2 * sum(self._frames.values()) or None)
+        self._tasks: dict[str, TaskID] = {}
+        self._done: dict[str, dict[str, int]] = {}
+        self._lines = Lines()
+
+    def __call__(self, event: Event) -> None:
+        """Hear of an event."""
+        kind, job = event["event"], event.get("job", "")
+        if kind == "begin":
+            self._tasks[job] = self._bars.add_task(job, total=None)
+        elif kind == "frame" and event["stage"] in ("track", "remove"):
+            self._done.setdefault(job, {})[event["stage"]] = event["done"]
+            self._bars.update(
+                self._tasks[job], completed=sum(self._done[job].values()), total=2 * event["total"]
+            )
+        elif kind in ("done", "failed"):
+            self._done[job] = {"all": 2 * self._frames.get(job, 0)}
+            self._bars.remove_task(self._tasks.pop(job))
+        self._bars.update(self._all, completed=sum(sum(stages.values()) for stages in self._done.values()))
+        if kind in ("done", *SPOKEN):
+            self._lines(event)
+
+
+@contextmanager
+def _bars(plan: list[Planned]) -> Iterator[Bars]:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import Progress as RichProgress  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with RichProgress(*columns, console=Console(stderr=True)) as bars:
+        yield Bars(bars, plan)
+
+
+def _report(asked: Asked, batch: Batch) -> list[Row]:
+    """Write the page and the figures; nothing where nothing was done."""
+    rows = rows_of(batch.courses, asked.out.absolute())
+    if not rows:
+        return rows
+    totals = {"wall_s": round(batch.wall_s, 3), "workers": asked.jobs or 1}
+    for name, write in ((FIGURES, write_json), (PAGE, write_page)):
+        with writing(asked.out / name):
+            asked.out.mkdir(parents=True, exist_ok=True)
+            write(asked.out / name, rows, totals)
+    return rows
+
+
+def _sum_up(asked: Asked, rows: list[Row], batch: Batch) -> None:
+    counts = {state: sum(row.state == state for row in rows) for state in ("done", "done before", "failed")}
+    told = {
+        "event": "end",
+        "done": counts["done"],
+        "failed": counts["failed"],
+        "wall_s": round(batch.wall_s, 3),
+    }
+    if not asked.as_json and not asked.quiet:
+        from osor_video.apps.tables import show_tables  # noqa: PLC0415
+
+        body = [
+            [row.name, row.state, str(row.frames), f"{row.wall_s:.1f}", str(len(row.warnings) or ""), row.why]
+            for row in rows
+        ]
+        show_tables([("Done", ("clip", "state", "frames", "s", "warnings", ""), body)])
+    text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    _say(asked, told, f"{text} in {batch.wall_s:.1f} s; {asked.out / PAGE}")
+
+
+def _say(asked: Asked, event: Event, text: str) -> None:
+    if asked.as_json:
+        typer.echo(json.dumps(event))
+    elif not asked.quiet:
+        typer.echo(text)
