@@ -101,7 +101,11 @@ def _listed(source: Path, asked: Asked) -> Listed:
 
 
 def _crew(asked: Asked) -> Crew:
-    """The workers: on this machine."""
+    """The workers: on a cluster, or on this machine."""
+    if asked.ray is not None:
+        from osor_video.batch.ray_crew import RayCrew  # noqa: PLC0415
+
+        return RayCrew(asked.ray, asked.out, asked.jobs, asked.threads, asked.typed.get("device") != "cpu")
     count = asked.jobs or 1
     return LocalCrew(count, asked.threads or max(1, _cores() // count))
 
@@ -211,7 +215,7 @@ def _report(asked: Asked, batch: Batch) -> list[Row]:
     rows = rows_of(batch.courses, asked.out.absolute())
     if not rows:
         return rows
-    totals = {"wall_s": round(batch.wall_s, 3), "workers": asked.jobs or 1}
+    totals = {"wall_s": round(batch.wall_s, 3), "workers": batch.workers}
     for name, write in ((FIGURES, write_json), (PAGE, write_page)):
         with writing(asked.out / name):
             asked.out.mkdir(parents=True, exist_ok=True)

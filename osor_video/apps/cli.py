@@ -334,6 +334,10 @@ def batch(
     watch: Annotated[
         Path | None, typer.Option("--watch", metavar="DIR", help="Take clips as they come into this folder.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="auto|ADDRESS", help="Work on a Ray cluster (extra cluster)."),
+    ] = None,
     retries: Annotated[
         int, typer.Option("--retries", min=0, help="How often a job whose worker was lost is tried again.")
     ] = 2,
@@ -363,7 +367,7 @@ def batch(
         typed = {name: given[name] for name in of_remove if given[name] is not None}
         many.run_batch(
             many.Asked(
-                *(jobs_file, output, typed, jobs, threads, dry_run, watch),
+                *(jobs_file, output, typed, jobs, threads, dry_run, watch, ray),
                 retries=retries,
                 as_json=json_lines,
                 quiet=quiet,

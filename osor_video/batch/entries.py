@@ -2,8 +2,8 @@
 
 A job says ``clip`` and any option of ``remove``. Its files are relative to the list's folder, its ``output`` to that of the
 results; ``{name}`` in a value stands for the clip's name without suffix, ``{out}`` for the folder of the results. A clip may be a
-pattern (``shots/*.mp4``). What a job does not mark is looked for beside its clip: ``walk.yaml`` (options), ``walk.json`` (a project),
-``walk.mask.png``, ``walk.mask.mkv`` or the folder ``walk.mask``.
+pattern (``shots/*.mp4``). What a job does not mark is looked for beside its clip: ``walk.yaml`` (options), ``walk.json`` (a
+project), ``walk.mask.png``, ``walk.mask.mkv`` or the folder ``walk.mask``.
 """
 
 from __future__ import annotations

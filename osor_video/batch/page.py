@@ -25,7 +25,7 @@ SIGNS = {
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fafafa}
 h1{font-size:1.5rem;margin:0 0 .3rem} p.sum{margin:.2rem 0 1.5rem;color:#555}
-table{border-collapse:collapse;width:100%;background:#fff} 
+table{border-collapse:collapse;width:100%;background:#fff}
 th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid #ddd}
 th:first-child,td:first-child{text-align:left} th{background:#f0f0f0;font-weight:600}
 section{background:#fff;border:1px solid #ddd;border-radius:6px;margin:1.2rem 0;padding:1rem}

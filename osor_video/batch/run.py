@@ -61,6 +61,9 @@ class Batch:
         self._at: dict[str, Task] = {}
         self._unready = 0
         self.wall_s = 0.0
+        self.workers = 0
+        """Most that were ready at a time."""
+        self._ready: set[str] = set()
 
     @property
     def courses(self) -> list[Course]:
@@ -106,7 +109,10 @@ class Batch:
         if news.kind == "ready":
             self._unready = 0
             self._idle.append(news.worker)
-            self._tell({"event": "worker", "worker": news.worker, "ready": True})
+            self._ready.add(news.worker)
+            self.workers = max(self.workers, len(self._ready))
+            where = news.what if isinstance(news.what, dict) else {"pid": news.what}
+            self._tell({"event": "worker", "worker": news.worker, "ready": True, **where})
         elif news.kind == "frame":
             if news.worker in self._at:
                 stage, done, total = news.what
@@ -122,6 +128,7 @@ class Batch:
     def _lost(self, news: News) -> None:
         """A worker is gone: what it was at is done by another."""
         self._tell({"event": "worker", "worker": news.worker, "ready": False, "why": str(news.what)})
+        self._ready.discard(news.worker)
         if news.worker in self._idle:
             self._idle.remove(news.worker)
         task = self._at.pop(news.worker, None)
