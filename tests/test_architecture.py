@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"work"},
     {"pipeline"},
     {"project"},
-    {"spans"},
+    {"spans", "segments"},
     {"api"},
     {"apps", "batch", "benchmark", "training", "desk"},
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,7 @@ def run_batch(asked: Asked) -> None:
         if not asked.dry_run:
             _say(asked, {"event": "end", "done": 0, "failed": 0}, f"Nothing to do: all {len(plan)} are done.")
         return
-    with _crew(asked) as crew, _shown(asked, plan) as tell:
+    with _shown(asked, plan) as tell, _crew(asked) as crew:
         batch = Batch(plan, asked.out.absolute(), crew, tell, asked.retries, asked.split)
         watch = Watch(asked.watch, asked.out, asked.typed, tell) if asked.watch else None
         try:
@@ -145,7 +145,10 @@ def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
 def _shown(asked: Asked, plan: list[Planned]) -> Iterator[Callable[[Event], None]]:
     """What hears of events: JSON lines, bars on a terminal, or a line for each job."""
     if asked.as_json:
-        yield lambda event: typer.echo(json.dumps(event))
+        # What libraries print is no event.
+        out = sys.stdout
+        with redirect_stdout(sys.stderr):
+            yield lambda event: typer.echo(json.dumps(event), file=out)
     elif asked.quiet:
         yield lambda event: say(f"{event['job']}: {event['why']}") if event["event"] in SPOKEN else None
     elif sys.stderr.isatty():
@@ -187,9 +190,11 @@ class Bars:
         if kind == "begin":
             self._tasks[job] = self._bars.add_task(job, total=None)
         elif kind == "frame" and event["stage"] in ("track", "remove"):
-            self._done.setdefault(job, {})[event["stage"]] = event["done"]
+            stage = f"{event['stage']} {event.get('part', '')}"
+            self._done.setdefault(job, {})[stage] = event["done"]
+            total = 2 * self._frames.get(job, event["total"])
             self._bars.update(
-                self._tasks[job], completed=sum(self._done[job].values()), total=2 * event["total"]
+                self._tasks[job], completed=min(sum(self._done[job].values()), total), total=total
             )
         elif kind in ("done", "failed"):
             self._done[job] = {"all": 2 * self._frames.get(job, 0)}

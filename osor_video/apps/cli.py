@@ -341,6 +341,15 @@ def batch(
     retries: Annotated[
         int, typer.Option("--retries", min=0, help="How often a job whose worker was lost is tried again.")
     ] = 2,
+    split: Annotated[
+        int,
+        typer.Option(
+            "--split",
+            metavar="FRAMES",
+            min=0,
+            help="Finish longer clips in parts of about so many frames, side by side.",
+        ),
+    ] = 0,
     json_lines: Annotated[bool, typer.Option("--json", help="Say everything as JSON lines.")] = False,
     preset: PresetOrProjects = None,
     config: ConfigFile = None,
@@ -369,6 +378,7 @@ def batch(
             many.Asked(
                 *(jobs_file, output, typed, jobs, threads, dry_run, watch, ray),
                 retries=retries,
+                split=split,
                 as_json=json_lines,
                 quiet=quiet,
             )

@@ -48,16 +48,13 @@ class Planned:
     why: str
     identity: Identity
     notes: tuple[str, ...] = ()
+    apart: bool = True
+    """Whether its frames can be finished apart from each other."""
 
     @property
     def work(self) -> int:
         """Frames times pixels, to which the time is in proportion."""
         return self.frames * self.size_hw[0] * self.size_hw[1]
-
-    @property
-    def apart(self) -> bool:
-        """Whether its frames can be finished apart from each other."""
-        return not any(self.given.get(name) for name in NOT_SPLIT)
 
     def mark(self) -> Mark:
         """What is written down when it begins."""
@@ -112,6 +109,7 @@ def plan_one(entry: Entry, out: Path) -> Planned:
     return Planned(
         *(name, entry.where, entry.given, job.source, job.output, info.frames, info.size_hw),
         *(_masks(entry.given), state, why, identity, tuple(notes)),
+        apart=job.follow is None and not any(given.get(option) for option in NOT_SPLIT),
     )
 
 

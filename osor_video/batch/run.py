@@ -16,20 +16,23 @@ from osor_video.batch.worker import Task
 from osor_video.errors import ConfigError
 
 Event = Mapping[str, Any]
-"""What happened, as plain values: ``event`` is begin, frame, part, done, failed, again or worker, ``job`` the output's name."""
+"""What happened, as plain values: ``event`` is begin, frame, parts, part, done, failed, again or worker, ``job`` the output."""
 LOST_AT_START = 3
 """Workers lost in a row, before any was ready, after which no more are hired."""
 
 
 @dataclass
 class Course:
-    """One job on its way. ``parts`` of it are still out; ``lost`` counts workers that it cost."""
+    """One job on its way. ``out`` of its ``parts`` are not done yet; ``lost`` counts the tries that failed."""
 
     number: int
     planned: Planned
     begun: float = 0.0
     lost: int = 0
-    parts: int = 0
+    parts: tuple[tuple[int, int], ...] = ()
+    out: int = 0
+    spent_s: float = 0.0
+    load_s: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     outcome: dict[str, Any] | None = None
 
@@ -92,7 +95,10 @@ class Batch:
         return self._courses
 
     def _first(self, course: Course) -> Task:
-        return Task(course.number, dict(course.planned.given))
+        planned, given = course.planned, dict(course.planned.given)
+        if planned.apart and self._split > 0 and planned.frames > self._split + self._split // 2:
+            return Task(course.number, given, stage="follow", split=self._split)
+        return Task(course.number, given)
 
     def _hand_out(self) -> None:
         while self._idle and self._waiting:
@@ -116,8 +122,10 @@ class Batch:
         elif news.kind == "frame":
             if news.worker in self._at:
                 stage, done, total = news.what
-                course = self._courses[self._at[news.worker].job]
-                self._say("frame", course, stage=stage, done=done, total=total)
+                task = self._at[news.worker]
+                where = {"part": task.parts[0]} if task.stage == "part" else {}
+                told = {"stage": stage, "done": done, "total": total, **where}
+                self._say("frame", self._courses[task.job], worker=news.worker, **told)
         elif news.kind == "ended":
             self._idle.append(news.worker)
             if news.worker in self._at:
@@ -160,15 +168,42 @@ class Batch:
             else:
                 self._again(task, outcome["failed"], outcome["trace"])
             return
-        self._done(course, outcome)
+        course.spent_s += outcome["wall_s"]
+        course.load_s += outcome["load_s"]
+        if task.stage == "follow":
+            course.parts = tuple((begin, end) for begin, end in outcome["parts"])
+            course.out = len(course.parts)
+            self._say("parts", course, parts=outcome["parts"])
+            # Before other clips, so that those who wait for this one do not wait longer.
+            self._waiting.extendleft(
+                replace(task, stage="part", parts=(part,)) for part in reversed(course.parts)
+            )
+        elif task.stage == "part":
+            course.out -= 1
+            for stage, seconds in outcome["seconds"].items():
+                course.seconds[stage] = course.seconds.get(stage, 0.0) + seconds
+            self._say("part", course, part=task.parts[0], wall_s=round(outcome["wall_s"], 3))
+        else:
+            self._done(course, outcome)
+            return
+        if not course.out:
+            self._waiting.appendleft(replace(task, stage="join", parts=course.parts))
 
     def _done(self, course: Course, outcome: dict[str, Any]) -> None:
         planned = course.planned
-        course.outcome = {**outcome, "span_s": time.perf_counter() - course.begun}
+        whole = {
+            "wall_s": course.spent_s,
+            "load_s": course.load_s,
+            "span_s": time.perf_counter() - course.begun,
+        }
+        course.outcome = {**outcome, **whole, "parts": len(course.parts)}
+        seconds = course.outcome["report"]["seconds"]
+        for stage, spent in course.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + spent
         written = tuple(tuple(item) for item in stamp(planned.output))
         mark = replace(planned.mark(), state="done", written=written, outcome=course.outcome)
         write_mark(self._out, planned.name, mark)
-        self._say("done", course, wall_s=round(outcome["wall_s"], 3), output=str(planned.output))
+        self._say("done", course, wall_s=round(course.spent_s, 3), output=str(planned.output))
 
     def _failed(self, course: Course, why: str, trace: str) -> None:
         course.outcome = {"failed": why, "trace": trace}

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from osor_video.errors import OsorError
 
@@ -26,11 +26,18 @@ THUMBNAIL_PX = 320
 
 @dataclass(frozen=True)
 class Task:
-    """Something for a worker, as plain values: the job's number, the arguments of ``remove``, and whether to begin afresh."""
+    """Something for a worker, as plain values: the job's number, the arguments of ``remove``, and whether to begin afresh.
+
+    ``stage``: the whole clip; or of a long one the first pass, after which it falls into parts of about ``split`` frames, one
+    ``part`` of it, and joining its ``parts``.
+    """
 
     job: int
     given: Mapping[str, Any]
     afresh: bool = False
+    stage: Literal["whole", "follow", "part", "join"] = "whole"
+    split: int = 0
+    parts: tuple[tuple[int, int], ...] = ()
 
 
 class Networks:
@@ -108,13 +115,30 @@ class Worker:
     def _clip(self, task: Task, tell: Progress) -> dict[str, Any]:
         from osor_video.apps.asked import removal_job  # noqa: PLC0415  (loads cv2)
         from osor_video.apps.removal import remove_clip  # noqa: PLC0415
+        from osor_video.segments import join_parts  # noqa: PLC0415
 
         how = {"resume": not task.afresh, "restart": task.afresh, "threads": self._threads, "quiet": True}
         job = removal_job({**task.given, **how})
         job.output.parent.mkdir(parents=True, exist_ok=True)
+        if task.stage in ("follow", "part"):
+            return self._partly(task, job, tell)
+        if task.stage == "join":
+            join_parts(self._build(job), job.source, job.marks, job.output, task.parts, job.regions)
         report = remove_clip(job, self._build, tell)
         values = json.loads(report.to_json())
         return {"report": values, "pictures": pictures_of(job.source, job.output, shown_frame(report))}
+
+    def _partly(self, task: Task, job: Job, tell: Progress) -> dict[str, Any]:
+        """The first pass, which says what parts there are, or one part."""
+        from osor_video.segments import finish_part, follow_clip, parts_of  # noqa: PLC0415  (loads torch)
+
+        remover = self._build(job)
+        whole = remover, job.source, job.marks, job.output
+        if task.stage == "part":
+            return {"seconds": finish_part(*whole, task.parts[0], job.regions, tell)}
+        shots, finished = follow_clip(*whole, job.regions, tell, job.unfinished)
+        parts = [] if finished else parts_of(shots, task.split, remover.remover.batch)
+        return {"parts": [list(part) for part in parts]}
 
     def _build(self, job: Job) -> VideoRemover:
         import cv2  # noqa: PLC0415

@@ -64,7 +64,7 @@ class WorkFolder:
     """Holds the work folder of ``output`` for one run; use it as a context manager.
 
     It goes when the block ends well, and when it ends badly before anything was saved; else it stays, and the error gets a note
-    that says so. ``resumed`` says whether an earlier run is gone on with.
+    that says so. ``kept``: it stays in any case, for a later run. ``resumed`` says whether an earlier run is gone on with.
 
     Raises:
         VideoError: another run holds it (HeldElsewhereError), or it cannot be written.
@@ -72,7 +72,13 @@ class WorkFolder:
     """
 
     def __init__(
-        self, output: Path, identity: Identity, unfinished: Unfinished = "refuse", *, lasting: bool = True
+        self,
+        output: Path,
+        identity: Identity,
+        unfinished: Unfinished = "refuse",
+        *,
+        lasting: bool = True,
+        kept: bool = False,
     ) -> None:
         self.path = work_path(output)
         self.resumed = False
@@ -80,6 +86,7 @@ class WorkFolder:
         self._identity = identity
         self._unfinished = unfinished
         self._lasting = lasting
+        self._kept = kept
         self._lock: FileLock | None = None
 
     def __enter__(self) -> Self:
@@ -106,7 +113,7 @@ class WorkFolder:
             error.add_note(
                 f"What is finished is kept in {self.path}: the same command with --resume goes on."
             )
-        if not kept:
+        if not kept and not (error is None and self._kept):
             # The finished clip has its name on the disk before what it could be made from again is gone.
             _sync(self.path.parent)
             self._remove()
@@ -140,6 +147,25 @@ class WorkFolder:
             tree: dict[str, Any] = torch.load(BytesIO(stored[start:]), weights_only=True)
         return tree
 
+    def check_same(self) -> None:
+        """OtherRunError where the folder is not that of this very run; it is not held by that."""
+        run = self.path / RUN
+        if not run.exists():
+            raise OtherRunError(f"{self.path} is not there. Begin the run afresh with --restart.")
+        self._compare(run)
+
+    def take(self, other: WorkFolder, names: list[str]) -> None:
+        """Have what ``other`` saved as ``names`` too; it stays there."""
+        with self._failures_named():
+            for name in names:
+                target = self.path / f"{name}.pt"
+                target.unlink(missing_ok=True)
+                try:
+                    target.hardlink_to(other.path / f"{name}.pt")
+                except OSError:
+                    # Some shared file systems know no links.
+                    _write(target, (other.path / f"{name}.pt").read_bytes())
+
     def names(self, start: str) -> list[str]:
         """Names that begin with ``start`` and were saved, in order."""
         return sorted(path.stem for path in self.path.glob(f"{start}*.pt"))
@@ -167,6 +193,11 @@ class WorkFolder:
             return
         if self._unfinished == "refuse":
             raise _in_the_way(self.path, self._output)
+        self._compare(run)
+        self.resumed = True
+
+    def _compare(self, run: Path) -> None:
+        """OtherRunError where ``run`` describes another run."""
         try:
             old = json.loads(run.read_text(encoding="utf-8"))["identity"]
         except (ValueError, KeyError, TypeError) as error:
@@ -177,7 +208,6 @@ class WorkFolder:
                 f"The unfinished run in {self.path} is another one: {differing}. Give what it was begun with, or begin afresh "
                 "with --restart."
             )
-        self.resumed = True
 
     def _saved(self) -> Iterator[Path]:
         return self.path.glob("*.pt")

@@ -130,7 +130,7 @@ class Rig:
                 if (
                     nodes is not None
                     and kill_at
-                    and done == kill_at
+                    and done >= kill_at
                     and heard[-1]["event"] == "frame"
                     and self._on_second(heard, nodes)
                 ):
