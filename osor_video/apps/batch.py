@@ -14,7 +14,9 @@ import typer
 
 from osor_video.apps.exits import say, writing
 from osor_video.batch.crew import Crew, LocalCrew
+from osor_video.batch.done import FOLDER, read_mark
 from osor_video.batch.entries import Listed, read_jobs
+from osor_video.batch.estimate import Rate, span_s, told
 from osor_video.batch.page import Row, rows_of, write_json, write_page
 from osor_video.batch.plan import BadJobsError, Planned, make_plan
 from osor_video.batch.run import Batch, Event, failed
@@ -42,6 +44,7 @@ class Asked:
     ray: str | None = None
     retries: int = 2
     split: int = 0
+    workers: int | None = None
     as_json: bool = False
     quiet: bool = False
 
@@ -51,6 +54,10 @@ class Asked:
             raise ConfigError("Give a list of jobs or a folder of clips, or else --watch with a folder.")
         if self.watch is not None and not self.watch.is_dir():
             raise ConfigError(f"--watch is {self.watch}, expected a folder that exists.")
+        if self.workers is not None and not self.dry_run:
+            raise ConfigError(
+                "--workers asks what a plan would take, which --dry-run shows. Add it, or give --jobs."
+            )
         if self.watch is not None and self.dry_run:
             raise ConfigError("--dry-run shows the plan of a list, and --watch has none. Give one of them.")
         if self.watch is not None and self.watch.resolve() == self.out.resolve():
@@ -64,6 +71,7 @@ def run_batch(asked: Asked) -> None:
     asked.check()
     plan = _planned(asked)
     _tell_plan(asked, plan)
+    _tell_cost(asked, plan)
     if asked.dry_run or (asked.watch is None and all(job.state == "done" for job in plan)):
         if not asked.dry_run:
             _say(asked, {"event": "end", "done": 0, "failed": 0}, f"Nothing to do: all {len(plan)} are done.")
@@ -120,9 +128,9 @@ def _cores() -> int:
 def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
     if asked.as_json:
         for job in plan:
-            told = {"event": "plan", "job": job.name, "clip": str(job.clip), "frames": job.frames}
-            told |= {"size_hw": job.size_hw, "masks": job.masks, "state": job.state, "why": job.why}
-            typer.echo(json.dumps(told | {"notes": job.notes}))
+            values = {"event": "plan", "job": job.name, "clip": str(job.clip), "frames": job.frames}
+            values |= {"size_hw": job.size_hw, "masks": job.masks, "state": job.state, "why": job.why}
+            typer.echo(json.dumps(values | {"notes": job.notes}))
         return
     if asked.quiet or not plan:
         return
@@ -139,6 +147,40 @@ def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
     for job in plan:
         for note in job.notes:
             typer.echo(f"{'note':<9}{job.name}: {note}")
+
+
+def _tell_cost(asked: Asked, plan: list[Planned]) -> None:
+    """What is left will take as long as what was finished into the same folder lets expect."""
+    left = [job for job in plan if job.state != "done"]
+    rate = Rate.of(_finished(asked.out.absolute()))
+    count = asked.workers or asked.jobs or 1
+    if not left or (rate is None and not asked.workers):
+        return
+    if rate is None:
+        _say(
+            asked,
+            {"event": "cost", "clips": 0},
+            "cost     no clip is done yet from which the time could be told",
+        )
+        return
+    seconds = span_s([rate.seconds(job.work) for job in left], count, rate.load_s)
+    text = f"{'cost':<9}about {told(seconds)} for {len(left)} clips by {count} workers, as {rate.clips} finished ones let expect"
+    event = {
+        "event": "cost",
+        "clips": rate.clips,
+        "s_per_mpx": rate.s_per_mpx,
+        "workers": count,
+        "s": seconds,
+    }
+    _say(asked, {**event, "stages": dict(rate.stages)}, text)
+
+
+def _finished(out: Path) -> Iterator[Mapping[str, Any]]:
+    """What came of the jobs that were done into ``out``."""
+    for path in sorted((out / FOLDER).glob("*.json")):
+        mark = read_mark(out, path.stem)
+        if mark is not None and mark.state == "done" and mark.outcome:
+            yield mark.outcome
 
 
 @contextmanager
@@ -230,7 +272,7 @@ def _report(asked: Asked, batch: Batch) -> list[Row]:
 
 def _sum_up(asked: Asked, rows: list[Row], batch: Batch) -> None:
     counts = {state: sum(row.state == state for row in rows) for state in ("done", "done before", "failed")}
-    told = {
+    event = {
         "event": "end",
         "done": counts["done"],
         "failed": counts["failed"],
@@ -245,7 +287,7 @@ def _sum_up(asked: Asked, rows: list[Row], batch: Batch) -> None:
         ]
         show_tables([("Done", ("clip", "state", "frames", "s", "warnings", ""), body)])
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    _say(asked, told, f"{text} in {batch.wall_s:.1f} s; {asked.out / PAGE}")
+    _say(asked, event, f"{text} in {batch.wall_s:.1f} s; {asked.out / PAGE}")
 
 
 def _say(asked: Asked, event: Event, text: str) -> None:

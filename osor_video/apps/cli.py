@@ -350,6 +350,12 @@ def batch(
             help="Finish longer clips in parts of about so many frames, side by side.",
         ),
     ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="With --dry-run: the time so many would take, from finished clips."
+        ),
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Say everything as JSON lines.")] = False,
     preset: PresetOrProjects = None,
     config: ConfigFile = None,
@@ -379,6 +385,7 @@ def batch(
                 *(jobs_file, output, typed, jobs, threads, dry_run, watch, ray),
                 retries=retries,
                 split=split,
+                workers=workers,
                 as_json=json_lines,
                 quiet=quiet,
             )
