@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,13 +205,16 @@ SPOKEN = ("failed", "refused", "again")
 
 
 class Lines:
-    """A line for each job that is begun, done or failed."""
+    """A line for each job that is done or failed; what is done goes to ``write``."""
+
+    def __init__(self, write: Callable[[str], None] = typer.echo) -> None:
+        self._write = write
 
     def __call__(self, event: Event) -> None:
         """Hear of an event."""
         kind = event["event"]
         if kind == "done":
-            typer.echo(f"{'done':<9}{event['job']} in {event['wall_s']:.1f} s")
+            self._write(f"{'done':<9}{event['job']} in {event['wall_s']:.1f} s")
         elif kind in SPOKEN:
             say(f"{event['job']}: {event['why']}{', so it is tried again' if kind == 'again' else ''}")
 
@@ -224,7 +228,7 @@ class Bars:
         self._all = bars.add_task("all clips", total=2 * sum(self._frames.values()) or None)
         self._tasks: dict[str, TaskID] = {}
         self._done: dict[str, dict[str, int]] = {}
-        self._lines = Lines()
+        self._lines = Lines(partial(bars.console.print, markup=False, highlight=False))
 
     def __call__(self, event: Event) -> None:
         """Hear of an event."""

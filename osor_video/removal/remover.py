@@ -125,7 +125,8 @@ class OneStepRemover:
             carry = _carried(frame, state, state.carry.z0.device)
             if carry is not None and carry.age < self._config.anchor_frames:
                 return RemoverState(carry, frame.crop)
-        return self.remove([frame], state)[1]
+        after: RemoverState | None = self.remove([frame], state)[1]
+        return after
 
     def _noise(self, frames: Sequence[RemovalInput], size: tuple[int, int]) -> Tensor:
         """One tile for the whole shot, or one a frame."""

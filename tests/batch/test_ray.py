@@ -36,7 +36,9 @@ def test_a_killed_node_costs_only_what_it_was_at() -> None:
     if "ClusterError" in done.stderr:
         pytest.skip(f"Ray's nodes do not start here: {done.stderr.splitlines()[-1]}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"one killed at work: \d worker lost, 1 clip begun again, 6 clips of the same bytes", done.stdout)
+    assert re.search(
+        r"one killed at work: \d worker lost, 1 clip begun again, 6 clips of the same bytes", done.stdout
+    )
     assert "the same list again: nothing done, nothing changed" in done.stdout
 
 
