@@ -101,7 +101,7 @@ class Restorer:
         start: int = 0,
         carry: Carry | None = None,
         stop: int | None = None,
-    ) -> Iterator[tuple[list[Restored], Carry]]:
+    ) -> Generator[tuple[list[Restored], Carry], None, None]:
         """The same window by window up to frame ``stop`` (not included), each with what it hands to the next.
 
         A later run that is given a window's ``carry`` and the frame after it as ``start`` goes on as if it had never stopped.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from osor_video.analysis import with_hole_boxes
@@ -30,6 +31,19 @@ from osor_video.work.edits import EDITS, STATE, Edit, EditBook
 from osor_video.work.folder import Unfinished, WorkFolder, work_path
 from osor_video.work.identity import Identity, identify
 from osor_video.work.notebook import NoteBook
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A clip after its first pass: the number of each frame's shot, whether all frames are ``finished`` too, so that only joining
+
+    is left, and the seconds by stage.
+    """
+
+    shots: list[int]
+    finished: bool
+    seconds: dict[str, float]
+
 
 Part = tuple[int, int]
 """First frame and the frame after the last."""
@@ -64,13 +78,12 @@ def follow_clip(
     regions: Regions = NO_REGIONS,
     progress: Progress = silent,
     unfinished: Unfinished = "resume",
-) -> tuple[list[int], bool]:
+) -> Followed:
     """The first pass over the clip at ``path``, written down for its parts and for the run that joins them into ``output``.
 
-    Returns the number of each frame's shot, and whether all frames are finished too, so that only joining is left. Raises as
-    ``VideoRemover.remove``.
+    Raises as ``VideoRemover.remove``.
     """
-    source, config = open_source(path, remover.config.decode), remover.config
+    source, config, clock = open_source(path, remover.config.decode), remover.config, Stopwatch()
     check_output(output, source, config.encode)
     remover.check(source, marks, regions)
     with (
@@ -78,8 +91,9 @@ def follow_clip(
         shared_cores() as pool,
     ):
         book = NoteBook(work, config.checkpoint_s)
-        remover.analyse(source, marks, pool, Stopwatch(), progress, None, regions, work, book)
-        return [note.shot for note in book], EditBook(work, config.checkpoint_s).frames == source.frames
+        remover.analyse(source, marks, pool, clock, progress, None, regions, work, book)
+        finished = EditBook(work, config.checkpoint_s).frames == source.frames
+        return Followed([note.shot for note in book], finished, clock.seconds)
 
 
 def finish_part(

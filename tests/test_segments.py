@@ -87,9 +87,10 @@ def test_parts_give_the_bytes_of_the_whole(
     remover = with_settings(folder, features, fill=fill)
     remover.remove(clip, marks, tmp_path / "whole.mp4")
     output = tmp_path / "out.mp4"
-    shots, finished = follow_clip(remover, clip, marks, output)
-    assert shots == [0] * (FRAMES - SECOND) + [1] * SECOND
-    assert not finished
+    followed = follow_clip(remover, clip, marks, output)
+    assert followed.shots == [0] * (FRAMES - SECOND) + [1] * SECOND
+    assert not followed.finished
+    assert followed.seconds["mask"] > 0
     parts = [(0, 3), (3, 8), (8, FRAMES - SECOND), (FRAMES - SECOND, FRAMES)]
     notes = in_parts(remover, clip, marks, output, parts)
     assert output.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
@@ -144,7 +145,7 @@ def test_a_part_that_was_cut_off_goes_on(
     monkeypatch.setattr(
         "osor_video.analysis.camera_step", lambda *_: pytest.fail("the first pass runs again")
     )
-    assert follow_clip(remover, clip, marks, output) == ([0] * (FRAMES - SECOND) + [1] * SECOND, False)
+    assert follow_clip(remover, clip, marks, output).shots == [0] * (FRAMES - SECOND) + [1] * SECOND
     in_parts(remover, clip, marks, output, parts)
     assert output.read_bytes() == whole
 

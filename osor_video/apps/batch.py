@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+HOW = ("jobs", "threads", "dry_run", "watch", "ray", "retries", "split", "workers", "calibrate", "quiet")
+"""Options of the command that say how the list is done."""
 PAGE, FIGURES = "report.html", "report.json"
 
 
@@ -46,6 +48,7 @@ class Asked:
     retries: int = 2
     split: int = 0
     workers: int | None = None
+    calibrate: bool = False
     as_json: bool = False
     quiet: bool = False
 
@@ -115,15 +118,14 @@ def _crew(asked: Asked) -> Crew:
         from osor_video.batch.ray_crew import RayCrew  # noqa: PLC0415
 
         return RayCrew(asked.ray, asked.out, asked.jobs, asked.threads, asked.typed.get("device") != "cpu")
-    count = asked.jobs or 1
-    return LocalCrew(count, asked.threads or max(1, _cores() // count))
+    return LocalCrew(asked.jobs or 1, _threads(asked))
 
 
-def _cores() -> int:
-    """Cores that this process may use; OMP_NUM_THREADS limits them, as it does for ``remove``."""
+def _threads(asked: Asked) -> int:
+    """Those of a worker here: a share of the cores, which OMP_NUM_THREADS limits as it does for ``remove``."""
     import torch  # noqa: PLC0415
 
-    return torch.get_num_threads()
+    return asked.threads or max(1, int(torch.get_num_threads()) // (asked.jobs or 1))
 
 
 def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
@@ -153,9 +155,13 @@ def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
 def _tell_cost(asked: Asked, plan: list[Planned]) -> None:
     """What is left will take as long as what was finished into the same folder lets expect."""
     left = [job for job in plan if job.state != "done"]
-    rate = Rate.of(_finished(asked.out.absolute()))
+    rate, how = Rate.of(_finished(asked.out.absolute())), "the clips that are finished"
+    if asked.calibrate and left and rate is None:
+        from osor_video.batch.calibrate import calibrate  # noqa: PLC0415  (loads torch)
+
+        rate, how = calibrate(left, _threads(asked)), "the first frames of one"
     count = asked.workers or asked.jobs or 1
-    if not left or (rate is None and not asked.workers):
+    if not left or (rate is None and not (asked.workers or asked.calibrate)):
         return
     if rate is None:
         _say(
@@ -165,7 +171,7 @@ def _tell_cost(asked: Asked, plan: list[Planned]) -> None:
         )
         return
     seconds = span_s([rate.seconds(job.work) for job in left], count, rate.load_s)
-    text = f"{'cost':<9}about {told(seconds)} for {len(left)} clips by {count} workers, as {rate.clips} finished ones let expect"
+    text = f"{'cost':<9}about {told(seconds)} for {len(left)} clips by {count} workers, as {how} let expect"
     event = {
         "event": "cost",
         "clips": rate.clips,
@@ -224,7 +230,7 @@ class Bars:
 
     def __init__(self, bars: RichProgress, plan: list[Planned]) -> None:
         self._bars = bars
-        self._frames = {job.name: job.frames for job in plan if job.state != "done"}
+        self._frames: dict[str, int] = {job.name: job.frames for job in plan if job.state != "done"}
         self._all = bars.add_task("all clips", total=2 * sum(self._frames.values()) or None)
         self._tasks: dict[str, TaskID] = {}
         self._done: dict[str, dict[str, int]] = {}
@@ -238,7 +244,7 @@ class Bars:
         elif kind == "frame" and event["stage"] in ("track", "remove"):
             stage = f"{event['stage']} {event.get('part', '')}"
             self._done.setdefault(job, {})[stage] = event["done"]
-            total = 2 * self._frames.get(job, event["total"])
+            total = 2 * int(self._frames.get(job) or event["total"])
             self._bars.update(
                 self._tasks[job], completed=min(sum(self._done[job].values()), total), total=total
             )

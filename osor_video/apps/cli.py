@@ -218,6 +218,44 @@ SpeedLengths = Annotated[
 SpeedSize = Annotated[
     str | None, typer.Option("--size", metavar="WxH", help="With --speed: scaled to this size.")
 ]
+JobsFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[JOBS]",
+        help="jobs.yaml, jobs.csv, or a folder of clips with masks beside them (walk.mp4, walk.mask.png).",
+    ),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Clips at a time; 1 if not given.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the list and show the plan.")]
+WatchFolder = Annotated[
+    Path | None, typer.Option("--watch", metavar="DIR", help="Take clips as they come into this folder.")
+]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="auto|ADDRESS", help="Work on a Ray cluster (extra cluster)."),
+]
+Retries = Annotated[
+    int, typer.Option("--retries", min=0, help="How often a job whose worker was lost is tried again.")
+]
+Split = Annotated[
+    int,
+    typer.Option(
+        "--split",
+        metavar="FRAMES",
+        min=0,
+        help="Finish longer clips in parts of about so many frames, side by side.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="With --dry-run: the time so many would take, from finished clips."
+    ),
+]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="Time the first frames of a clip, and say what all will cost.")
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="Say everything as JSON lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
 
@@ -316,47 +354,18 @@ def remove(
 
 @app.command()
 def batch(
-    jobs_file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="JOBS",
-            help="jobs.yaml, jobs.csv, or a folder of clips with masks beside them (walk.mp4, walk.mask.png).",
-        ),
-    ] = None,
+    jobs_file: JobsFile = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")],
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Clips at a time; 1 if not given.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check the list and show the plan.")
-    ] = False,
-    watch: Annotated[
-        Path | None, typer.Option("--watch", metavar="DIR", help="Take clips as they come into this folder.")
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option("--ray", metavar="auto|ADDRESS", help="Work on a Ray cluster (extra cluster)."),
-    ] = None,
-    retries: Annotated[
-        int, typer.Option("--retries", min=0, help="How often a job whose worker was lost is tried again.")
-    ] = 2,
-    split: Annotated[
-        int,
-        typer.Option(
-            "--split",
-            metavar="FRAMES",
-            min=0,
-            help="Finish longer clips in parts of about so many frames, side by side.",
-        ),
-    ] = 0,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=1, help="With --dry-run: the time so many would take, from finished clips."
-        ),
-    ] = None,
-    json_lines: Annotated[bool, typer.Option("--json", help="Say everything as JSON lines.")] = False,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    watch: WatchFolder = None,
+    ray: Ray = None,
+    retries: Retries = 2,
+    split: Split = 0,
+    workers: Workers = None,
+    calibrate: Calibrate = False,
+    json_lines: JsonLines = False,
     preset: PresetOrProjects = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -377,19 +386,11 @@ def batch(
     with spoken_errors():
         from osor_video.apps import batch as many  # noqa: PLC0415  (loads cv2)
 
-        of_remove = ("preset", "config", "settings", "model", "device", "dtype", "flow", "tracker", "fill")
-        of_remove += ("codec", "quality", "seed")
+        networks = ("model", "device", "dtype", "flow", "tracker")
+        of_remove = ("preset", "config", "settings", *networks, "fill", "codec", "quality", "seed")
         typed = {name: given[name] for name in of_remove if given[name] is not None}
-        many.run_batch(
-            many.Asked(
-                *(jobs_file, output, typed, jobs, threads, dry_run, watch, ray),
-                retries=retries,
-                split=split,
-                workers=workers,
-                as_json=json_lines,
-                quiet=quiet,
-            )
-        )
+        how = {name: value for name, value in given.items() if name in many.HOW}
+        many.run_batch(many.Asked(jobs_file, output, typed, as_json=json_lines, **how))
 
 
 @app.command()

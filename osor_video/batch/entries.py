@@ -57,7 +57,8 @@ def read_jobs(source: Path, out: Path, typed: Mapping[str, Any]) -> Listed:
     if not source.exists():
         raise ConfigError(f"The list {source} does not exist. Give a YAML or CSV file, or a folder of clips.")
     if source.is_dir():
-        base, rows, home = dict(typed), [{CLIP: str(clip)} for clip in clips_in(source)], source
+        rows: Sequence[Any] = [{CLIP: str(clip)} for clip in clips_in(source)]
+        base, home = dict(typed), source
         if not rows:
             raise ConfigError(f"The folder {source} has no clips. Expected files such as walk.mp4.")
     else:
@@ -175,7 +176,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
             for key, text in row.items()
             if isinstance(text, str) and text.strip()
         }
-        | ({"more cells than columns": row[None]} if None in row else {})  # type: ignore[index]
+        | ({"more cells than columns": row[None]} if None in row else {})
         for row in rows
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
@@ -65,21 +65,16 @@ def rows_of(courses: Sequence[Course], out: Path) -> list[Row]:
 
 
 def _row(planned: Planned, outcome: Mapping[str, Any] | None, out: Path) -> Row:
-    plain = planned.name, str(planned.clip)
-    shape = planned.frames, planned.size_hw, planned.masks
+    row = Row(planned.name, str(planned.clip), "done", planned.frames, planned.size_hw, planned.masks)
     if outcome is not None and "failed" in outcome:
-        return Row(*plain, "failed", *shape, outcome["failed"], outcome["trace"])
-    state: Literal["done", "done before", "not begun"] = "done"
+        return replace(row, state="failed", why=outcome["failed"], trace=outcome["trace"])
     if outcome is None:
         mark = read_mark(out, planned.name) if planned.state == "done" else None
-        outcome, state = (mark.outcome, "done before") if mark and mark.outcome else ({}, "not begun")
-    return Row(
-        *(*plain, state, *shape),
-        wall_s=outcome.get("wall_s", 0.0),
-        load_s=outcome.get("load_s", 0.0),
-        report=outcome.get("report"),
-        pictures=outcome.get("pictures"),
-    )
+        if mark is None or not mark.outcome:
+            return replace(row, state="not begun")
+        row, outcome = replace(row, state="done before"), mark.outcome
+    figures = {key: outcome[key] for key in ("wall_s", "load_s", "report", "pictures")}
+    return replace(row, **figures)
 
 
 def write_json(path: Path, rows: Sequence[Row], totals: Mapping[str, Any]) -> None:

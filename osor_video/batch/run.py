@@ -170,6 +170,8 @@ class Batch:
             return
         course.spent_s += outcome["wall_s"]
         course.load_s += outcome["load_s"]
+        for stage, seconds in outcome.get("seconds", {}).items():
+            course.seconds[stage] = course.seconds.get(stage, 0.0) + seconds
         if task.stage == "follow":
             course.parts = tuple((begin, end) for begin, end in outcome["parts"])
             course.out = len(course.parts)
@@ -180,8 +182,6 @@ class Batch:
             )
         elif task.stage == "part":
             course.out -= 1
-            for stage, seconds in outcome["seconds"].items():
-                course.seconds[stage] = course.seconds.get(stage, 0.0) + seconds
             self._say("part", course, part=task.parts[0], wall_s=round(outcome["wall_s"], 3))
         else:
             self._done(course, outcome)

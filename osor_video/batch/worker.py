@@ -136,9 +136,9 @@ class Worker:
         whole = remover, job.source, job.marks, job.output
         if task.stage == "part":
             return {"seconds": finish_part(*whole, task.parts[0], job.regions, tell)}
-        shots, finished = follow_clip(*whole, job.regions, tell, job.unfinished)
-        parts = [] if finished else parts_of(shots, task.split, remover.remover.batch)
-        return {"parts": [list(part) for part in parts]}
+        followed = follow_clip(*whole, job.regions, tell, job.unfinished)
+        parts = [] if followed.finished else parts_of(followed.shots, task.split, remover.remover.batch)
+        return {"parts": [list(part) for part in parts], "seconds": followed.seconds}
 
     def _build(self, job: Job) -> VideoRemover:
         import cv2  # noqa: PLC0415

@@ -199,15 +199,24 @@ def throughput(rig: Rig, one: Sequence[dict[str, Any]], clips: int) -> Iterator[
 
 
 def farm(rig: Rig) -> str:
-    """1,000 clips of 10 s in 1080p on 8 GPUs as slow as this worker, from the measured times."""
-    figures = json.loads((rig.folder / "one" / "report.json").read_text(encoding="utf-8"))
-    rate = Rate.of(figures["jobs"])
-    assert rate is not None  # all are done
-    seconds = [rate.seconds(240 * 1920 * 1080)] * 1000
-    stages = ", ".join(f"{stage} {spent:.2f}" for stage, spent in sorted(rate.stages.items()))
+    """1,000 clips such as the example clip on 8 GPUs as fast as this processor, from the times that it takes one worker."""
+    clips = Path(__file__).parents[2] / "clips"
+    (rig.folder / "farm.yaml").write_text(
+        f"jobs: [{{clip: '{clips / 'walk.mp4'}', mask: '{clips / 'walk_first.png'}', preset: fast}}]\n",
+        encoding="utf-8",
+    )
+    out = rig.folder / "farm"
+    command = ["batch", str(rig.folder / "farm.yaml"), "-o", str(out), "--threads", "1", "--quiet"]
+    subprocess.run([sys.executable, "-m", "osor_video", *command], check=True, env=os.environ | ENVIRONMENT)
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    rate = Rate.of(report["jobs"])
+    assert rate is not None  # it is done
+    clip = report["jobs"][0]
+    seconds = [rate.seconds(clip["frames"] * clip["size_hw"][0] * clip["size_hw"][1])] * 1000
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in sorted(clip["report"]["seconds"].items()))
     return (
-        f"at {rate.s_per_mpx:.2f} s a megapixel ({stages}), 1,000 clips of 240 frames 1080p take 8 workers of this kind "
-        f"{told(span_s(seconds, 8, rate.load_s))}"
+        f"a clip of {clip['frames']} frames {clip['size_hw'][1]}x{clip['size_hw'][0]} takes {seconds[0]:.1f} s ({stages}): "
+        f"1,000 of them take 8 workers as fast as this one {told(span_s(seconds, 8, rate.load_s))}"
     )
 
 

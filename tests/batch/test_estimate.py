@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import yaml
 from typer.testing import CliRunner
 
 from osor_video.apps.cli import app
+from osor_video.batch.calibrate import calibrate
 from osor_video.batch.entries import read_jobs
 from osor_video.batch.estimate import Rate, span_s, told
 from osor_video.batch.plan import make_plan
+from tests.apps.conftest import Material
+from tests.batch.clips import clip_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +66,36 @@ def test_the_plan_says_what_finished_clips_let_expect(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*arguments, "--workers", "8"])
     assert done.exit_code == 0, done.output
     assert "no clip is done yet from which the time could be told" in done.output
+
+
+def test_the_first_frames_of_a_clip_tell_what_all_cost(material: Material, tmp_path: Path) -> None:
+    folder = clip_folder(tmp_path / "in", material, 3)
+    (folder / "c0.mask.png").unlink()
+    # A mask of a frame that the beginning does not have: another clip is timed.
+    (folder / "c0.yaml").write_text("mask: '5=c1.mask.png'\n", encoding="utf-8")
+    typed = {"model": str(material.model), "flow": "dis"}
+    plan = make_plan(read_jobs(folder, tmp_path / "out", typed), tmp_path / "out")
+    assert calibrate(plan[:1], 1, frames=4) is None
+    rate = calibrate(plan, 1, frames=4)
+    assert rate is not None
+    assert rate.clips == 1
+    assert rate.s_per_mpx > 0
+    assert {"mask", "background", "encode"} <= rate.stages.keys()
+    arguments = [
+        "batch",
+        str(folder),
+        "-o",
+        str(tmp_path / "out"),
+        "--model",
+        typed["model"],
+        "--flow",
+        "dis",
+    ]
+    done = CliRunner().invoke(app, [*arguments, "--dry-run", "--calibrate", "--workers", "8", "--json"])
+    assert done.exit_code == 0, done.output
+    cost = json.loads(done.stdout.splitlines()[-1])
+    assert (cost["event"], cost["clips"], cost["workers"]) == ("cost", 1, 8)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["ray", "compose"])
