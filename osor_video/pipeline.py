@@ -161,7 +161,7 @@ class VideoRemover:
                 on_restored(restored)
 
         check_output(output, source, self.config.encode)
-        self._check(source, marks, regions)
+        self.check(source, marks, regions)
         identity = identify(source, marks, regions, self.config, self.flow.name, self.remover.model.record)
         with _work_folder(output, identity, unfinished) as work, shared_cores() as pool:
             book = NoteBook(work, self.config.checkpoint_s)
@@ -169,7 +169,7 @@ class VideoRemover:
             resumed = _resumed(book, edits) if work.resumed else []
             if on_restored is not None or on_alpha is not None:
                 _check_nothing_lost(edits, output)
-            clip = self._analyse(source, marks, pool, clock, progress, on_mask, regions, work, book)
+            clip = self.analyse(source, marks, pool, clock, progress, on_mask, regions, work, book)
             with (
                 open_writer(output, source, self.config.encode, seal.tags if seal else None) as writer,
                 closing(self._finish(clip, edits, writer, pool, clock, told)) as finished,
@@ -188,7 +188,7 @@ class VideoRemover:
             return report
         return replace(report, decoded_max_difference=decoded_difference(output, source, tally.replaced_in()))
 
-    def _check(self, source: SourceInfo, marks: Marks, regions: Regions) -> None:
+    def check(self, source: SourceInfo, marks: Marks, regions: Regions) -> None:
         """MaskError for marks or regions that do not fit the clip."""
         size_hw = shown_size(source.size_hw, source.rotation)
         marks.resolve(source.frames, size_hw)
@@ -212,6 +212,8 @@ class VideoRemover:
             for edit, frame in zip(edits.edits(), planes, strict=False):
                 writer.write(edit.on(frame))
                 yield edit
+        if start == clip.source.frames:
+            return
 
         def write(window: Sequence[Restored], carry: Carry) -> list[Edit]:
             done = []
@@ -304,7 +306,7 @@ class VideoRemover:
         source = open_source(path, self.config.decode)
         check_frame(source, frame)
         with shared_cores() as pool:
-            clip = self._analyse(source, marks, pool, Stopwatch(), progress, None, regions)
+            clip = self.analyse(source, marks, pool, Stopwatch(), progress, None, regions)
             start = max(0, frame - self.config.removal.anchor_frames)
             restored = next(
                 restored
@@ -318,7 +320,7 @@ class VideoRemover:
         shown, finished = (to_shown(picture, source.rotation) for picture in both)
         return shown, finished
 
-    def _analyse(
+    def analyse(
         self,
         source: SourceInfo,
         marks: Marks | Seed,
@@ -330,6 +332,7 @@ class VideoRemover:
         work: WorkFolder | None = None,
         book: NoteBook | None = None,
     ) -> Analysed:
+        """The first pass; what ``book`` has already is not seen again, and it is given the rest, for a later run."""
         plate = open_plate(self.config, source)
         decoder, passing = self._passes(source, marks, pool, clock, progress, regions, work, book)
         notes: list[FrameNotes] = []

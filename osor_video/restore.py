@@ -7,11 +7,11 @@ does not grow with the clip, and the windows' size does not change the result.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import groupby, repeat
+from itertools import groupby, islice, repeat
 
 from osor_video.analysis import FrameNotes, grain_of, hole_of
 from osor_video.background.effects import find_effects, join_effects, searched_margin
@@ -97,14 +97,19 @@ class Restorer:
             yield from results
 
     def windows(
-        self, planes: Iterator[PlanarFrame], start: int = 0, carry: Carry | None = None
-    ) -> Iterator[tuple[list[Restored], Carry]]:
-        """The same window by window, each with what it hands to the next.
+        self,
+        planes: Iterator[PlanarFrame],
+        start: int = 0,
+        carry: Carry | None = None,
+        stop: int | None = None,
+    ) -> Generator[tuple[list[Restored], Carry], None, None]:
+        """The same window by window up to frame ``stop`` (not included), each with what it hands to the next.
 
         A later run that is given a window's ``carry`` and the frame after it as ``start`` goes on as if it had never stopped.
-        ``planes`` begins with the clip in any case: earlier frames are borrowed from.
+        ``planes`` begins with frame ``needed(start)`` or before it in any case: earlier frames are borrowed from.
         """
         reach, size = self._config.background.reach_frames, self._config.window_frames
+        last = len(self._notes) if stop is None else stop
         loaded: deque[_Loaded] = deque()
         keys: deque[ShotFrame] = deque()
         carry = carry or Carry()
@@ -114,8 +119,8 @@ class Restorer:
             for _ in range(first):
                 next(laid)
             try:
-                for begin in range(first, len(self._notes), size):
-                    end = min(begin + size, len(self._notes))
+                for begin in range(first, last, size):
+                    end = min(begin + size, last)
                     if ahead is None:
                         self._load(planes, first, end + reach, loaded, keys)
                     else:
@@ -135,6 +140,33 @@ class Restorer:
             finally:
                 # Whoever closes ``planes`` after this must find it at rest.
                 wait([] if ahead is None else [ahead])
+
+    def needed(self, start: int) -> int:
+        """The first frame that finishing from ``start`` on has to see."""
+        return max(0, start - start % self._config.window_frames - self._config.background.reach_frames)
+
+    def shot_begin(self, frame: int) -> int:
+        """The first frame of the shot of ``frame``."""
+        shot = self._notes[frame].shot
+        return next((index + 1 for index in range(frame - 1, -1, -1) if self._notes[index].shot != shot), 0)
+
+    def warm(self, planes: Iterator[PlanarFrame], start: int) -> Carry:
+        """What is handed to frame ``start`` by those before it in its shot, with which ``planes`` begins.
+
+        Only those where the carried latent starts anew go through the network, so that it costs a small part of finishing them;
+        with one frame a batch it is exactly what finishing hands on.
+        """
+        shot, state = self._notes[start].shot, None
+        if self._config.fill == "plate":
+            return Carry(shot)
+        before = (self._look(frame) for frame in islice(planes, start - self.shot_begin(start)))
+        for _, batch in self._batches(before):
+            holed = [item for item in batch if self._has_hole(item)]
+            if not holed:
+                state = None
+            for item in holed:
+                state = self._remover.passed(self._input(item), state)
+        return Carry(shot, state)
 
     def _laid(self) -> Generator[Picture | None, None, None]:
         """The user's plate for every frame, None where there is none."""
@@ -206,7 +238,7 @@ class Restorer:
     def _has_hole(self, item: _Loaded) -> bool:
         return bool(item.hole.any())
 
-    def _batches(self, window: Sequence[_Loaded]) -> Iterator[tuple[int, list[_Loaded]]]:
+    def _batches(self, window: Iterable[_Loaded]) -> Iterator[tuple[int, list[_Loaded]]]:
         """Frames that the network sees together: of one shot, at places that do not depend on the windows."""
 
         def key(item: _Loaded) -> tuple[int, int]:
@@ -243,22 +275,16 @@ class Restorer:
     ) -> tuple[Sequence[Removal | None], RemoverState | None]:
         if self._config.fill == "plate":
             return [None] * len(holed), None
-        inputs = []
-        for item in holed:
-            crop = self._crops[item.planes.index]
-            assert crop is not None  # a frame with a hole has a crop: both come from the same notes
-            inputs.append(
-                RemovalInput(
-                    item.seen.rgb,
-                    item.hole,
-                    crop,
-                    self._notes[item.planes.index].flow_back,
-                    item.planes.index,
-                )
-            )
+        inputs = [self._input(item) for item in holed]
         with self._clock.stage("remove"):
             removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)
             return removals
+
+    def _input(self, item: _Loaded) -> RemovalInput:
+        index = item.planes.index
+        crop = self._crops[index]
+        assert crop is not None  # a frame with a hole has a crop: both come from the same notes
+        return RemovalInput(item.seen.rgb, item.hole, crop, self._notes[index].flow_back, index)
 
     def _complete(
         self,

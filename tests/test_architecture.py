@@ -29,10 +29,10 @@ LAYERS: list[set[str]] = [
     {"work"},
     {"pipeline"},
     {"project"},
-    {"spans"},
+    {"spans", "segments"},
     {"api"},
     {"provenance"},
-    {"apps", "benchmark", "training", "desk"},
+    {"apps", "batch", "benchmark", "training", "desk"},
 ]
 """A module imports from its own layer and from those above it in this list, never from below."""
 ANYWHERE = {"report", "version"}

@@ -1,4 +1,4 @@
-"""The command ``osor-video``: remove, masks, verify, ui, models, bench, strip, train.
+"""The command ``osor-video``: remove, batch, masks, verify, ui, models, bench, strip, train.
 
 torch and all that needs it are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -253,6 +253,44 @@ AuditLog = Annotated[
 ]
 Operator = Annotated[str | None, typer.Option("--operator", help="For the record: who does this.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="For the record: why.")]
+JobsFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[JOBS]",
+        help="jobs.yaml, jobs.csv, or a folder of clips with masks beside them (walk.mp4, walk.mask.png).",
+    ),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Clips at a time; 1 if not given.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the list and show the plan.")]
+WatchFolder = Annotated[
+    Path | None, typer.Option("--watch", metavar="DIR", help="Take clips as they come into this folder.")
+]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="auto|ADDRESS", help="Work on a Ray cluster (extra cluster)."),
+]
+Retries = Annotated[
+    int, typer.Option("--retries", min=0, help="How often a job whose worker was lost is tried again.")
+]
+Split = Annotated[
+    int,
+    typer.Option(
+        "--split",
+        metavar="FRAMES",
+        min=0,
+        help="Finish longer clips in parts of about so many frames, side by side.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="With --dry-run: the time so many would take, from finished clips."
+    ),
+]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="Time the first frames of a clip, and say what all will cost.")
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="Say everything as JSON lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only errors.")]
 
 
@@ -355,6 +393,47 @@ def remove(
 
         job = audited_job(given)
         removal.remove_clip(job) if preview is None else removal.preview_frame(job, preview)
+
+
+@app.command()
+def batch(
+    jobs_file: JobsFile = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")],
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    watch: WatchFolder = None,
+    ray: Ray = None,
+    retries: Retries = 2,
+    split: Split = 0,
+    workers: Workers = None,
+    calibrate: Calibrate = False,
+    json_lines: JsonLines = False,
+    preset: PresetOrProjects = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    model: Model = None,
+    device: Device = None,
+    dtype: Precision = None,
+    flow: Flow = None,
+    tracker: Tracker = None,
+    fill: Fill = None,
+    codec: Codec = None,
+    quality: Quality = None,
+    seed: NoiseSeed = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Remove things from many clips; what is finished is not done again."""
+    given = locals()
+    with spoken_errors():
+        from osor_video.apps import batch as many  # noqa: PLC0415  (loads cv2)
+
+        networks = ("model", "device", "dtype", "flow", "tracker")
+        of_remove = ("preset", "config", "settings", *networks, "fill", "codec", "quality", "seed")
+        typed = {name: given[name] for name in of_remove if given[name] is not None}
+        how = {name: value for name, value in given.items() if name in many.HOW}
+        many.run_batch(many.Asked(jobs_file, output, typed, as_json=json_lines, **how))
 
 
 @app.command()

@@ -85,10 +85,16 @@ class Job:
         return self.marks if self.follow is None else self.follow(self.source, remover, progress)
 
 
-def remove_clip(job: Job) -> None:
-    """Write the whole clip, and the extras where asked for; exit code 1 where it was to be lossless and is not."""
+def remove_clip(
+    job: Job, build: Callable[[Job], VideoRemover] | None = None, progress: Progress | None = None
+) -> RunReport:
+    """Write the whole clip, and the extras where asked for; exit code 1 where it was to be lossless and is not.
+
+    ``build`` gives the networks where they are loaded already; ``progress`` is told instead of a bar on the terminal.
+    """
     with audited(job.papers, job.source, job.output) as outcome, spooled(job.source) as source:
-        report, outcome.record = _removed(replace(job, source=source))
+        taken = replace(job, source=source)
+        report, outcome.record = _removed(taken, build or build_remover, progress)
     job.tell(summary(report))
     encode, difference = job.config.encode, report.decoded_max_difference
     if difference and (encode.lossless or encode.codec == "ffv1"):
@@ -97,9 +103,12 @@ def remove_clip(job: Job) -> None:
             err=True,
         )
         raise typer.Exit(1)
+    return report
 
 
-def _removed(job: Job) -> tuple[RunReport, Record | None]:
+def _removed(
+    job: Job, build: Callable[[Job], VideoRemover], progress: Progress | None
+) -> tuple[RunReport, Record | None]:
     extras = job.extras
     check_papers(job.papers, job.source, job.output)
     notes = check_clip(
@@ -108,7 +117,7 @@ def _removed(job: Job) -> tuple[RunReport, Record | None]:
     for note in notes:
         job.tell(f"{'note':<9}{note}")
     tell_licence(job)
-    remover = build_remover(job)
+    remover = build(job)
     info = open_source(job.source, job.config.decode)
     first = frame_numbers(info)[0]
     masks = MaskFiles(extras.masks_out, first) if extras.masks_out or extras.contact_sheet else None
@@ -117,7 +126,7 @@ def _removed(job: Job) -> tuple[RunReport, Record | None]:
     keeper = begin_record(job, info.frames) if job.papers.wanted else None
     with ExitStack() as stack:
         matte = stack.enter_context(MatteWriter(extras.matte, info)) if extras.matte else None
-        progress = stack.enter_context(shown_progress(job.quiet))
+        progress = progress or stack.enter_context(shown_progress(job.quiet))
         report = remover.remove(
             *(job.source, job.followed(remover, progress), job.output, progress),
             *(keeper.masks(masks) if keeper else masks, job.regions, effects),

@@ -116,6 +116,18 @@ class OneStepRemover:
             self._answer(frame, blended[index], logit[index]) for index, frame in enumerate(frames)
         ], state
 
+    def passed(self, frame: RemovalInput, state: RemoverState | None) -> RemoverState | None:
+        """The state after ``frame``, where nobody asks for its fill: it goes through the network only where a carried latent
+
+        starts anew.
+        """
+        if state is not None:
+            carry = _carried(frame, state, state.carry.z0.device)
+            if carry is not None and carry.age < self._config.anchor_frames:
+                return RemoverState(carry, frame.crop)
+        after: RemoverState | None = self.remove([frame], state)[1]
+        return after
+
     def _noise(self, frames: Sequence[RemovalInput], size: tuple[int, int]) -> Tensor:
         """One tile for the whole shot, or one a frame."""
         channels = self._model.record.latent_channels
@@ -129,10 +141,8 @@ class OneStepRemover:
         self, frame: RemovalInput, z0: Tensor, logit: Tensor, m: Tensor, state: RemoverState | None
     ) -> tuple[Tensor, RemoverState]:
         """Fuse one frame's latent with the one that is carried to it."""
-        carry = None
-        if state is not None and frame.flow_back is not None and state.crop.size_hw == frame.crop.size_hw:
-            flow = cell_flow(frame.flow_back, frame.crop, state.crop, frame.rgb.shape[:2]).to(z0.device)
-            carry = state.carry.to(z0.device).moved(flow)
+        carry = None if state is None else _carried(frame, state, z0.device)
+        if carry is not None:
             region = torch.maximum(logit.sigmoid(), m)
             z0 = fuse(z0, carry, region, self._config.latent_warp)
         if carry is None or carry.age >= self._config.anchor_frames:
@@ -153,6 +163,15 @@ class OneStepRemover:
     def _decode(self, z: Tensor, crop: Crop, size_hw: tuple[int, int]) -> FloatMap:
         decoded = self._model.decode(z[None])[0]
         return crop.paste(np.ascontiguousarray(decoded.permute(1, 2, 0).cpu().numpy()), size_hw)
+
+
+@torch.inference_mode()
+def _carried(frame: RemovalInput, state: RemoverState, device: torch.device) -> Carry | None:
+    """The carried latent one frame on; None where there is no way to it."""
+    if frame.flow_back is None or state.crop.size_hw != frame.crop.size_hw:
+        return None
+    flow = cell_flow(frame.flow_back, frame.crop, state.crop, frame.rgb.shape[:2])
+    return state.carry.to(device).moved(flow.to(device))
 
 
 def _cover(logit: Tensor, m: Tensor) -> Tensor:

@@ -84,13 +84,16 @@ class Edit:
 class EditBook:
     """The edits of a clip's frames in its work folder, and the carry after the last of them."""
 
-    def __init__(self, work: WorkFolder, every_s: float) -> None:
-        """Takes up what an earlier run saved; what is added is written every ``every_s`` seconds."""
+    def __init__(self, work: WorkFolder, every_s: float, first: int = 0) -> None:
+        """Takes up what an earlier run saved; what is added is written every ``every_s`` seconds.
+
+        ``first`` is the frame of the first edit: a part of a clip has a book of its own.
+        """
         self._work = work
         self._every_s = every_s
         self._saved_at = time.monotonic()
         self._begun: list[Edit] = []
-        stood = work.load(STATE) or {"frames": 0, "carry": None}
+        stood = work.load(STATE) or {"frames": first, "carry": None}
         self.frames: int = stood["frames"]
         self.carry = _carry(stood["carry"])
         work.drop([name for name in work.names(EDITS) if STATE != name >= _name(self.frames)])
@@ -111,10 +114,14 @@ class EditBook:
     def add(self, edits: Sequence[Edit], carry: Carry) -> None:
         """Take a window's edits and what it hands to the next; written at once or with later ones."""
         self._begun += edits
-        if time.monotonic() - self._saved_at < self._every_s:
-            return
+        if time.monotonic() - self._saved_at >= self._every_s:
+            self.save(carry)
+
+    def save(self, carry: Carry) -> None:
+        """Write down what was added, and ``carry``, which passes on to what comes after it."""
         # First the edits, then the word that they are there.
-        self._work.save(_name(self.frames), {"edits": [vars(edit) for edit in self._begun]})
+        if self._begun:
+            self._work.save(_name(self.frames), {"edits": [vars(edit) for edit in self._begun]})
         self.frames += len(self._begun)
         self._work.save(STATE, {"frames": self.frames, "carry": _carry_tree(carry)})
         self._begun, self._saved_at = [], time.monotonic()

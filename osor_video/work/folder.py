@@ -34,6 +34,14 @@ ENDING = ".part"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class HeldElsewhereError(VideoError):
+    """Another run writes the same output at this moment."""
+
+
+class OtherRunError(ConfigError):
+    """What was left unfinished is another run than this one."""
+
+
 def work_path(output: Path) -> Path:
     """The work folder of a run that writes ``output``."""
     return output.with_name(f"{output.name}{SUFFIX}")
@@ -56,15 +64,21 @@ class WorkFolder:
     """Holds the work folder of ``output`` for one run; use it as a context manager.
 
     It goes when the block ends well, and when it ends badly before anything was saved; else it stays, and the error gets a note
-    that says so. ``resumed`` says whether an earlier run is gone on with.
+    that says so. ``kept``: it stays in any case, for a later run. ``resumed`` says whether an earlier run is gone on with.
 
     Raises:
-        VideoError: another run holds it, or it cannot be written.
-        ConfigError: an unfinished run is in the way (``refuse``), or is another run than this one (``resume``).
+        VideoError: another run holds it (HeldElsewhereError), or it cannot be written.
+        ConfigError: an unfinished run is in the way (``refuse``), or is another run than this one (``resume``, OtherRunError).
     """
 
     def __init__(
-        self, output: Path, identity: Identity, unfinished: Unfinished = "refuse", *, lasting: bool = True
+        self,
+        output: Path,
+        identity: Identity,
+        unfinished: Unfinished = "refuse",
+        *,
+        lasting: bool = True,
+        kept: bool = False,
     ) -> None:
         self.path = work_path(output)
         self.resumed = False
@@ -72,6 +86,7 @@ class WorkFolder:
         self._identity = identity
         self._unfinished = unfinished
         self._lasting = lasting
+        self._kept = kept
         self._lock: FileLock | None = None
 
     def __enter__(self) -> Self:
@@ -98,7 +113,7 @@ class WorkFolder:
             error.add_note(
                 f"What is finished is kept in {self.path}: the same command with --resume goes on."
             )
-        if not kept:
+        if not kept and not (error is None and self._kept):
             # The finished clip has its name on the disk before what it could be made from again is gone.
             _sync(self.path.parent)
             self._remove()
@@ -132,6 +147,25 @@ class WorkFolder:
             tree: dict[str, Any] = torch.load(BytesIO(stored[start:]), weights_only=True)
         return tree
 
+    def check_same(self) -> None:
+        """OtherRunError where the folder is not that of this very run; it is not held by that."""
+        run = self.path / RUN
+        if not run.exists():
+            raise OtherRunError(f"{self.path} is not there. Begin the run afresh with --restart.")
+        self._compare(run)
+
+    def take(self, other: WorkFolder, names: list[str]) -> None:
+        """Have what ``other`` saved as ``names`` too; it stays there."""
+        with self._failures_named():
+            for name in names:
+                target = self.path / f"{name}.pt"
+                target.unlink(missing_ok=True)
+                try:
+                    target.hardlink_to(other.path / f"{name}.pt")
+                except OSError:
+                    # Some shared file systems know no links.
+                    _write(target, (other.path / f"{name}.pt").read_bytes())
+
     def names(self, start: str) -> list[str]:
         """Names that begin with ``start`` and were saved, in order."""
         return sorted(path.stem for path in self.path.glob(f"{start}*.pt"))
@@ -159,17 +193,21 @@ class WorkFolder:
             return
         if self._unfinished == "refuse":
             raise _in_the_way(self.path, self._output)
+        self._compare(run)
+        self.resumed = True
+
+    def _compare(self, run: Path) -> None:
+        """OtherRunError where ``run`` describes another run."""
         try:
             old = json.loads(run.read_text(encoding="utf-8"))["identity"]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{run} is damaged. Begin the run afresh with --restart.") from error
         differing = differences(old, json.loads(json.dumps(self._identity)))
         if differing:
-            raise ConfigError(
+            raise OtherRunError(
                 f"The unfinished run in {self.path} is another one: {differing}. Give what it was begun with, or begin afresh "
                 "with --restart."
             )
-        self.resumed = True
 
     def _saved(self) -> Iterator[Path]:
         return self.path.glob("*.pt")
@@ -220,7 +258,7 @@ def _taken(path: Path, output: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout as error:
-        raise VideoError(
+        raise HeldElsewhereError(
             f"{output} is being written by another run{_owner(path)}. Wait for it or end it, or choose another output name."
         ) from error
     except OSError as error:
