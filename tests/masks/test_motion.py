@@ -39,7 +39,8 @@ def _shown(index: int, thing: tuple[float, float] = THING, ground: tuple[float, 
         matrix = np.array([[1, 0, -left], [0, 1, -top]])
         layers.append(cv2.warpAffine(_texture(seed), matrix, (width, height)))
     where = cv2.resize(_box(index).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    return np.clip(np.where(where[..., None], layers[1], layers[0]), 0, 255).astype(np.uint8)
+    shown = np.where(where[..., None], layers[1], layers[0])
+    return np.asarray(np.clip(shown, 0, 255), np.uint8)
 
 
 def _flow(index: int, widened: int = 0) -> FlowPair:
