@@ -67,7 +67,7 @@ class MaskConfig(_Stage):
     """Recent frames that are remembered beside the first."""
     adapt_steps: int = Field(default=40, ge=0, le=1000)
     """Steps that the tracker "refined" learns from the marked frames before it follows; about 25 s on two cores."""
-    motion_weight: float = Field(default=1.0, ge=0, le=10)
+    motion_weight: float = Field(default=1.5, ge=0, le=10)
     """Say of what moves as the object does, for the tracker "refined"; 0: none."""
     flow_weight: float = Field(default=0.15, ge=0)
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
