@@ -30,6 +30,12 @@ from tests.apps.clips import FRAMES
 from tests.apps.conftest import Material
 from tests.batch.clips import OPTIONS, clip_folder
 
+HEARING = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from osor_video.apps.cli import main; main()"
+)
+"""The program, hearing Ctrl-C also where these tests run in the background of a shell, which has them ignore it."""
+
 
 def run(*arguments: Any) -> Any:
     return CliRunner().invoke(app, [str(part) for part in arguments])
@@ -147,7 +153,7 @@ def started(home: Path, out: Path, material: Material, *more: str) -> Iterator[s
         "--json",
     ]
     with subprocess.Popen(
-        [sys.executable, "-m", "osor_video", *command, *more],
+        [sys.executable, "-c", HEARING, *command, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -305,7 +311,7 @@ def test_the_command_watches_until_ctrl_c(
         shutil.copy(home / name, folder)
     command = ["batch", "--watch", str(folder), "-o", str(out), "--model", str(material.model), *OPTIONS]
     with subprocess.Popen(
-        [sys.executable, "-m", "osor_video", *command, "--threads", "1", "--json"],
+        [sys.executable, "-c", HEARING, *command, "--threads", "1", "--json"],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
