@@ -54,7 +54,7 @@ def test_the_first_command_runs_the_program_on_a_clip_of_the_repository() -> Non
 def test_every_option_of_the_readme_exists() -> None:
     known = "".join(
         CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
-        for name in ("remove", "masks", "verify", "ui", "bench", "train")
+        for name in ("remove", "batch", "masks", "verify", "ui", "bench", "train")
     )
     for task in ("pack", "export", "validate"):
         with pytest.raises(SystemExit), redirect_stdout(StringIO()) as help_text:
