@@ -162,7 +162,7 @@ class VideoRemover:
 
         check_output(output, source, self.config.encode)
         self.check(source, marks, regions)
-        identity = identify(source, marks, regions, self.config, self.flow.name, self.remover.model.record)
+        identity = self.identity(source, marks, regions)
         with _work_folder(output, identity, unfinished) as work, shared_cores() as pool:
             book = NoteBook(work, self.config.checkpoint_s)
             edits = EditBook(work, self.config.checkpoint_s)
@@ -187,6 +187,10 @@ class VideoRemover:
         if not self.config.encode.check:
             return report
         return replace(report, decoded_max_difference=decoded_difference(output, source, tally.replaced_in()))
+
+    def identity(self, source: SourceInfo, marks: Marks, regions: Regions) -> Identity:
+        """What tells a run over ``source`` from every other: see ``identify``."""
+        return identify(source, marks, regions, self.config, self.flow.name, self.remover.model.record)
 
     def check(self, source: SourceInfo, marks: Marks, regions: Regions) -> None:
         """MaskError for marks or regions that do not fit the clip."""

@@ -29,7 +29,6 @@ from osor_video.video.reader import read_from
 from osor_video.video.source import open_source
 from osor_video.work.edits import EDITS, STATE, Edit, EditBook
 from osor_video.work.folder import Unfinished, WorkFolder, work_path
-from osor_video.work.identity import Identity, identify
 from osor_video.work.notebook import NoteBook
 
 
@@ -87,7 +86,7 @@ def follow_clip(
     check_output(output, source, config.encode)
     remover.check(source, marks, regions)
     with (
-        WorkFolder(output, _identity(remover, source, marks, regions), unfinished, kept=True) as work,
+        WorkFolder(output, remover.identity(source, marks, regions), unfinished, kept=True) as work,
         shared_cores() as pool,
     ):
         book = NoteBook(work, config.checkpoint_s)
@@ -111,7 +110,7 @@ def finish_part(
     such as one with other settings or on a machine with another graphics card, VideoError where another run is at the part.
     """
     source, config, clock = open_source(path, remover.config.decode), remover.config, Stopwatch()
-    identity = _identity(remover, source, marks, regions)
+    identity = remover.identity(source, marks, regions)
     whole = WorkFolder(output, identity)
     whole.check_same()
     begin, end = part
@@ -153,7 +152,7 @@ def join_parts(
     Nothing of them is left afterwards; parts that are not whole are left to that run.
     """
     source = open_source(path, remover.config.decode)
-    identity = _identity(remover, source, marks, regions)
+    identity = remover.identity(source, marks, regions)
     with WorkFolder(output, identity, "resume", kept=True) as work:
         others = [(part[1], WorkFolder(_part_output(output, part), identity)) for part in parts]
         stood = [other.load(STATE) for _, other in others]
@@ -175,10 +174,6 @@ def _warmed(restorer: Restorer, source: SourceInfo, begin: int) -> Carry:
         return Carry()
     with closing(read_from(source, first)) as planes:
         return restorer.warm(planes, begin)
-
-
-def _identity(remover: VideoRemover, source: SourceInfo, marks: Marks, regions: Regions) -> Identity:
-    return identify(source, marks, regions, remover.config, remover.flow.name, remover.remover.model.record)
 
 
 def _part_output(output: Path, part: Part) -> Path:

@@ -19,19 +19,11 @@ from osor_video.removal.remover import OneStepRemover
 from osor_video.segments import finish_part, follow_clip, join_parts, parts_of
 from osor_video.work.folder import OtherRunError
 from tests.test_pipeline import write_clip
+from tests.test_resume import CONFIG
 from tests.tiny import tiny_model
 from tests.world import World, night
 
 FRAMES, SECOND = 20, 6
-CONFIG = Config.model_validate(
-    {
-        "checkpoint_s": 0,
-        "window_frames": 4,
-        "background": {"reach_frames": 5},
-        "removal": {"anchor_frames": 3},
-        "encode": {"encoder_preset": "veryfast"},
-    }
-)
 
 
 @pytest.fixture(scope="module")

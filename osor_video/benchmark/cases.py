@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +17,8 @@ from osor_video.tensors import Mask, Picture
 from osor_video.video.planes import planes_to_rgb
 from osor_video.video.reader import read_planes
 from osor_video.video.source import open_source
+
+Recipe = TypeVar("Recipe", bound=BaseModel)
 
 
 class Case(BaseModel):
@@ -93,11 +96,16 @@ def pictures_of(path: Path) -> Generator[Picture, None, None]:
             yield planes_to_rgb(frame.planes, source.color)
 
 
-def _read_case(path: Path) -> Case:
+def read_recipe(path: Path, kind: type[Recipe], called: str) -> Recipe:
+    """What the YAML file at ``path`` describes; ConfigError, which says what it is ``called``, where it does not fit."""
     try:
-        case = Case.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"Cannot use the benchmark case {path}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"Cannot use the {called} {path}: {' '.join(str(error).split())}") from error
+
+
+def _read_case(path: Path) -> Case:
+    case = read_recipe(path, Case, "benchmark case")
     files = {key: (path.parent / getattr(case, key)).resolve() for key in ("clip", "first", "clean", "masks")}
     for key, file in files.items():
         if not file.is_file():

@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from osor_video.benchmark.cases import Case
+from osor_video.benchmark.cases import Case, read_recipe
 from osor_video.benchmark.davis import open_sequences, read_mask, read_picture
 from osor_video.benchmark.gallery import write_picture
 from osor_video.errors import ConfigError
+from osor_video.removal.crop import bounding_box
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 
 EDGE_PX = 0.7
@@ -82,14 +82,7 @@ def read_composites(folder: Path) -> list[Composite]:
     files = sorted(folder.glob("*.yaml"))
     if not files:
         raise ConfigError(f"{folder} holds no recipes of composites (*.yaml). Run in a checkout.")
-    return [_read(path) for path in files]
-
-
-def _read(path: Path) -> Composite:
-    try:
-        return Composite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"Cannot use the composite {path}: {' '.join(str(error).split())}") from error
+    return [read_recipe(path, Composite, "composite") for path in files]
 
 
 def make_case(recipe: Composite, sequences: Path, folder: Path) -> Case:
@@ -169,10 +162,11 @@ def _laid_on(
 
 def _middle(mask: Mask) -> tuple[float, float]:
     """Centre (x, y) of a mask's bounding box; of the picture where it is empty."""
-    if not mask.any():
+    box = bounding_box(mask)
+    if box is None:
         return mask.shape[1] / 2, mask.shape[0] / 2
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return float(columns[0] + columns[-1]) / 2, float(rows[0] + rows[-1]) / 2
+    top, left, bottom, right = box
+    return (left + right - 1) / 2, (top + bottom - 1) / 2
 
 
 def _shadow(shadow: Shadow, mask: Mask) -> FloatMap:

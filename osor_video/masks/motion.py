@@ -19,6 +19,7 @@ from torch import Tensor
 
 from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import warp
+from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture, resize_flow
 
 FINER = 2
@@ -110,8 +111,7 @@ def _ground_motion(motion: Motion, carried: FloatMap, side: float) -> Motion:
     """The motion of what is not the object, everywhere."""
     fitted = _homography_motion(motion, carried < 0.1)
     margin = max(3, round(MARGIN * side))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-    outside = (cv2.dilate((carried > 0.1).astype(np.uint8), kernel) == 0).astype(np.float32)
+    outside = (~dilate(carried > 0.1, margin)).astype(np.float32)
     return fitted + _drawn_out(motion - fitted, outside, max(margin, REACH * side))
 
 

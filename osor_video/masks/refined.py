@@ -259,7 +259,9 @@ class RefinedTracker:
             return torch.zeros(self._grid_hw), np.zeros((1, 1), np.float32)
         size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
         carried = warp(torch.from_numpy(_resized(self._soft, size_hw))[None, None], flow.backward)
-        moving = self._motion.step(self._past[-1].picture, picture, carried[0, 0].numpy(), flow)
+        moving = np.zeros((1, 1), np.float32)
+        if self._config.motion_weight:
+            moving = self._motion.step(self._past[-1].picture, picture, carried[0, 0].numpy(), flow)
         return F.interpolate(carried, self._grid_hw, mode="area")[0, 0], moving
 
     def _on_frame(self, soft: Tensor, view: _View) -> FloatMap:
