@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from osor_video.batch.options import CLIP, OUTPUT, options
 from osor_video.video.sequence import is_pattern, sequence_files
-from osor_video.work.folder import work_path
+from osor_video.work.folder import work_path, write_whole
 from osor_video.work.identity import FREE, Identity, differences, fingerprint, flattened
 
 FOLDER = ".osor-batch"
@@ -54,9 +54,7 @@ def write_mark(out: Path, name: str, mark: Mark) -> None:
     """Write it down; it is there whole or not at all."""
     path = mark_path(out, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(vars(mark)), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(vars(mark)).encode())
 
 
 def stamp(path: Path) -> Stamp:

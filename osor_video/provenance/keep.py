@@ -20,7 +20,7 @@ from osor_video.provenance.record import (
     material,
     settings_of,
     utc_now,
-    write_whole,
+    write_paper,
 )
 from osor_video.provenance.weights import weights_hashes
 from osor_video.report import RunReport
@@ -68,7 +68,7 @@ class Keeper:
         """
         record = self._record or self._drawn_up(report, self._streams(self._output))
         if self._manifest is not None:
-            write_whole(sidecar(self._output), self._manifest)
+            write_paper(sidecar(self._output), self._manifest)
         after = self._output_as(record, self._output)
         record = record.model_copy(update={"output": after, "room": None})
         if self._papers.record is not None:

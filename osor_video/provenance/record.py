@@ -17,6 +17,7 @@ from osor_video.config import Config, preset_values
 from osor_video.errors import ConfigError, VideoError
 from osor_video.tensors import Mask
 from osor_video.video.sequence import is_pattern, sequence_files
+from osor_video.work.folder import write_whole
 from osor_video.work.identity import flattened
 
 KIND: Literal["osor-video record 1"] = "osor-video record 1"
@@ -118,7 +119,7 @@ class Record(_Plain):
     def write(self, path: Path) -> None:
         """Write the record as indented JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (self.model_dump_json(indent=2) + "\n").encode())
+        write_paper(path, (self.model_dump_json(indent=2) + "\n").encode())
 
     def compact(self, room: int | None = None) -> Self:
         """Without what is long: of the settings only those that differ, and no shares by frame."""
@@ -182,17 +183,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_paper(path: Path, data: bytes) -> None:
     """Write a file that is there as it was before or whole; VideoError where it cannot be written."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise VideoError(
             f"{path} could not be written ({error.strerror}). The clip itself is whole."
         ) from error

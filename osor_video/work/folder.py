@@ -125,7 +125,7 @@ class WorkFolder:
         torch.save(tree, buffer)
         data = buffer.getbuffer()
         with self._failures_named():
-            _write(self.path / f"{name}.pt", MAGIC, hashlib.sha256(data).digest(), data)
+            write_whole(self.path / f"{name}.pt", MAGIC, hashlib.sha256(data).digest(), data)
 
     def load(self, name: str) -> dict[str, Any] | None:
         """What was saved as ``name``; None where nothing was, VideoError where it is damaged."""
@@ -164,7 +164,7 @@ class WorkFolder:
                     target.hardlink_to(other.path / f"{name}.pt")
                 except OSError:
                     # Some shared file systems know no links.
-                    _write(target, (other.path / f"{name}.pt").read_bytes())
+                    write_whole(target, (other.path / f"{name}.pt").read_bytes())
 
     def names(self, start: str) -> list[str]:
         """Names that begin with ``start`` and were saved, in order."""
@@ -183,9 +183,9 @@ class WorkFolder:
             for path in self._own():
                 if path.name != LOCK:
                     path.unlink()
-            _write(run, json.dumps({"identity": self._identity, "begun": _now()}, indent=1).encode())
+            write_whole(run, json.dumps({"identity": self._identity, "begun": _now()}, indent=1).encode())
         owner = {"process": os.getpid(), "machine": socket.gethostname(), "since": _now()}
-        _write(self.path / OWNER, json.dumps(owner).encode())
+        write_whole(self.path / OWNER, json.dumps(owner).encode())
 
     def _meet(self, run: Path) -> None:
         """Decide about the unfinished run that ``run`` describes."""
@@ -287,8 +287,8 @@ def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def _write(path: Path, *parts: Any) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
+def write_whole(path: Path, *parts: Any) -> None:
+    """Write a file that is there whole or not at all, also after a power cut; OSError where it cannot be written."""
     part = path.with_name(path.name + ENDING)
     try:
         with part.open("wb") as file:
