@@ -16,16 +16,20 @@ from osor_video.benchmark.davis import correct, open_sequences, track
 from osor_video.benchmark.fidelity import measure_fidelity, quick_config
 from osor_video.benchmark.fullsize import UNETS, FullSizeJob, measure_fullsize
 from osor_video.benchmark.judge import judge_absent
+from osor_video.benchmark.people import Person, empty_place, read_people
+from osor_video.benchmark.people import make_case as make_person
 from osor_video.benchmark.run import Extent, measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
 from osor_video.benchmark.table import (
     DETAIL_HEADER,
     HEADER,
+    PEOPLE_HEADER,
     correction_rows,
     detail_rows,
     fidelity_rows,
     fullsize_rows,
     mask_rows,
+    people_rows,
     rows,
     speed_rows,
     stage_rows,
@@ -39,7 +43,8 @@ from osor_video.removal.model import quiet_libraries
 
 CASES = Path("configs/benchmark")
 COMPOSITES = CASES / "composites"
-Named = TypeVar("Named", Case, Composite)
+PEOPLE = CASES / "people"
+Named = TypeVar("Named", Case, Composite, Person)
 
 
 def chosen_cases(clips: Path | None, names: Sequence[str]) -> list[Case]:
@@ -59,6 +64,15 @@ def quality_cases(clips: Path | None, sequences: Path | None, names: Sequence[st
     recipes = _named(read_composites(COMPOSITES), names)
     with TemporaryDirectory() as folder:
         yield [make_case(recipe, sequences, Path(folder)) for recipe in recipes]
+
+
+@contextmanager
+def people_cases(clip: Path, names: Sequence[str]) -> Iterator[list[Case]]:
+    """What the recipes of ``configs/benchmark/people`` make of the still camera's ``clip``, gone after the block."""
+    recipes = _named(read_people(PEOPLE), names)
+    place = empty_place(clip)
+    with TemporaryDirectory() as folder:
+        yield [make_person(recipe, clip, place, Path(folder)) for recipe in recipes]
 
 
 def _named(all_of_them: list[Named], names: Sequence[str]) -> list[Named]:
@@ -82,6 +96,16 @@ def measure_quality(
     ]
     tables = [("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))]
     show_tables([*tables, ("In detail", DETAIL_HEADER, detail_rows(outcomes))], markdown_file)
+
+
+def measure_people(
+    clip: Path, names: Sequence[str], config: Config, method: str, markdown_file: Path | None, extent: Extent
+) -> None:
+    """Print, and where asked for write, how near the places come to what the still camera of ``clip`` shows itself."""
+    quiet_libraries()
+    with people_cases(clip, names) as cases, shown_progress(quiet=False) as progress:
+        outcomes = measure_all(cases, config, method, progress, extent)
+    show_tables([("Still camera", PEOPLE_HEADER, people_rows(outcomes))], markdown_file)
 
 
 def measure_lengths(

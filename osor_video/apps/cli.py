@@ -521,6 +521,14 @@ def bench(
             help="Cases made on the spot of a folder laid out as DAVIS 2016: its objects on its other sequences.",
         ),
     ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            "--still-camera",
+            metavar="CLIP",
+            help="People taken out of the clip of a still camera, vtest.avi of OpenCV's samples, against its own median.",
+        ),
+    ] = None,
     case: Annotated[list[str] | None, typer.Option("--case", help="Only this case, or sequence.")] = None,
     speed: Annotated[
         bool, typer.Option("--speed", help="Frames/s and memory at 100, 200 and 400 frames.")
@@ -566,6 +574,9 @@ def bench(
         elif speed:
             chosen = benchmark.chosen_cases(clips, case or [])[0]
             benchmark.measure_lengths(chosen, values, markdown, *speed_extent(lengths, size))
+        elif people is not None:
+            extent = Extent(peers, ablations, frames, pictures)
+            benchmark.measure_people(people, case or [], values, preset, markdown, extent)
         else:
             extent = Extent(peers, ablations, frames, pictures)
             with benchmark.quality_cases(clips, composites, case or []) as cases:

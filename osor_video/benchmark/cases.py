@@ -36,6 +36,9 @@ class Case(BaseModel):
     """The same shot without the object."""
     masks: Path
     """The true mask of every frame, as a lossless video."""
+    ceiling: Path | None = None
+    """What the camera itself shows without the object, its noise included, where the truth is free of that: the most that
+    can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,14 @@ def pictures_of(path: Path) -> Generator[Picture, None, None]:
             yield planes_to_rgb(frame.planes, source.color)
 
 
+def read_recipes(folder: Path, kind: type[Recipe], called: str) -> list[Recipe]:
+    """Every ``*.yaml`` of ``folder`` by name; ConfigError where there is none or one does not fit."""
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise ConfigError(f"{folder} holds no recipes of {called} (*.yaml). Run in a checkout.")
+    return [read_recipe(path, kind, f"recipe of {called}") for path in files]
+
+
 def read_recipe(path: Path, kind: type[Recipe], called: str) -> Recipe:
     """What the YAML file at ``path`` describes; ConfigError, which says what it is ``called``, where it does not fit."""
     try:
@@ -106,7 +117,8 @@ def read_recipe(path: Path, kind: type[Recipe], called: str) -> Recipe:
 
 def _read_case(path: Path) -> Case:
     case = read_recipe(path, Case, "benchmark case")
-    files = {key: (path.parent / getattr(case, key)).resolve() for key in ("clip", "first", "clean", "masks")}
+    named = ("clip", "first", "clean", "masks", *(("ceiling",) if case.ceiling else ()))
+    files = {key: (path.parent / getattr(case, key)).resolve() for key in named}
     for key, file in files.items():
         if not file.is_file():
             raise ConfigError(f"The benchmark case {path} names {key}: {file}, which does not exist.")

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from osor_video.benchmark.cases import Case, read_recipe
+from osor_video.benchmark.cases import Case, read_recipes
 from osor_video.benchmark.davis import open_sequences, read_mask, read_picture
 from osor_video.benchmark.gallery import write_picture
-from osor_video.errors import ConfigError
 from osor_video.removal.crop import bounding_box
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 
@@ -79,10 +78,7 @@ class Composite(_Part):
 
 def read_composites(folder: Path) -> list[Composite]:
     """Every ``*.yaml`` of ``folder``; ConfigError where there is none or one does not fit."""
-    files = sorted(folder.glob("*.yaml"))
-    if not files:
-        raise ConfigError(f"{folder} holds no recipes of composites (*.yaml). Run in a checkout.")
-    return [read_recipe(path, Composite, "composite") for path in files]
+    return read_recipes(folder, Composite, "composites")
 
 
 def make_case(recipe: Composite, sequences: Path, folder: Path) -> Case:

@@ -46,6 +46,8 @@ class Extent:
 
 
 USUAL = Extent()
+CEILING = "the camera itself"
+"""The row of a case's ceiling."""
 
 
 def measure(
@@ -70,7 +72,9 @@ def measure(
 def score(
     case: Case, results: dict[str, Path], reports: dict[str, RunReport], extent: Extent = USUAL
 ) -> list[Outcome]:
-    """Compare the videos ``results`` and the baselines with the truth, in one pass over the case."""
+    """Compare the videos ``results``, the case's ceiling and the baselines with the truth, in one pass over the case."""
+    if case.ceiling is not None:
+        results = results | {CEILING: case.ceiling}
 
     def frames() -> Iterator[TrueFrame]:
         return islice(true_frames(case), extent.frames)

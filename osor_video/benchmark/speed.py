@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -96,18 +97,19 @@ def lengthened(
     path: Path,
     encode: EncodeConfig = LOOPED,
     size_hw: tuple[int, int] | None = None,
+    start: int = 0,
 ) -> Path:
-    """Write ``clip`` played to and fro until it has ``frames`` frames, without its sound; its begin, where it has more.
+    """Write ``clip`` from frame ``start`` on, played to and fro until it has ``frames`` frames, without its sound.
 
-    Where ``size_hw`` is given its frames are scaled to it.
+    Where it has more, they are left out. Where ``size_hw`` is given its frames are scaled to it.
     """
     source = open_source(clip, DecodeConfig())
     with closing(read_planes(source)) as planes:
-        shots = list(planes)
+        shots = list(islice(planes, start, start + frames))
     if size_hw is not None:
         source = replace(source, size_hw=size_hw)
         sizes = source.color.plane_sizes(size_hw)
-        shots = [replace(shot, planes=tuple(map(_scaled, shot.planes, sizes))) for shot in shots[:frames]]
+        shots = [replace(shot, planes=tuple(map(_scaled, shot.planes, sizes))) for shot in shots]
     step = source.pts[1] - source.pts[0]
     longer = replace(source, pts=tuple(index * step for index in range(frames)), streams=())
     with VideoWriter(path, longer, encode) as writer:

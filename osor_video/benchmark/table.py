@@ -10,7 +10,7 @@ import numpy as np
 from osor_video.benchmark.davis import Tracked
 from osor_video.benchmark.fidelity import Fidelity
 from osor_video.benchmark.fullsize import FullSizeRun
-from osor_video.benchmark.run import Outcome
+from osor_video.benchmark.run import CEILING, Outcome
 from osor_video.benchmark.speed import SpeedRun
 from osor_video.report import RunReport
 
@@ -43,6 +43,32 @@ DETAIL_HEADER = (
     *("background", "remove", "composite"),
 )
 """The last three are milliseconds of work a frame."""
+
+
+PEOPLE_HEADER = (
+    "clip",
+    "method",
+    "PSNR silhouettes dB",
+    "below the camera dB",
+    "temporal error",
+    "the camera's own",
+)
+
+
+def people_rows(outcomes: Sequence[Outcome]) -> Rows:
+    """A row an outcome, under ``PEOPLE_HEADER``, of cases that have a ceiling."""
+    ceilings = {outcome.case: outcome.scores for outcome in outcomes if outcome.method == CEILING}
+    return [
+        [
+            outcome.case,
+            outcome.method,
+            _number(outcome.scores.psnr_hole, 2),
+            _number(ceilings[outcome.case].psnr_hole - outcome.scores.psnr_hole, 2),
+            _number(outcome.scores.temporal_error, 2),
+            _number(ceilings[outcome.case].temporal_error, 2),
+        ]
+        for outcome in outcomes
+    ]
 
 
 def detail_rows(outcomes: Sequence[Outcome]) -> Rows:
