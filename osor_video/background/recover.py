@@ -42,6 +42,12 @@ AGREED = 10.0
 """Difference in 8-bit levels up to which frame and first guess show the same."""
 NEAR_FRAMES = 10
 """Distance in time at which a frame is worth half: depth and light change meanwhile."""
+WITNESS_FRAMES = 8
+"""Distance in time at which two frames are mostly witnesses of their own: whoever passed in the one is gone in the other."""
+STILL_PX = 1.0
+"""Way of the picture's points between two frames up to which the camera stands still."""
+STILL_COST = 1 / 3
+"""Of a frame that needs no registration, over one that does."""
 COVERAGE_STEP = 8
 """Pixels between the points on which the choice of frames is made."""
 
@@ -94,30 +100,50 @@ class Coverage:
         back = np.linalg.inv(target.camera)
         self._hidden = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
         self._others = list(others)
-        self._views = np.stack([_clearness_at(points, other.camera @ back, other) for other in others])
+        ways = [other.camera @ back for other in others]
+        self._views = np.stack(
+            [_clearness_at(points, way, other) for way, other in zip(ways, others, strict=True)]
+        )
+        self._same = [np.array_equal(target.camera, other.camera) for other in others]
+        moved = [np.abs(homography_map(points, way) - points).max() for way in ways]
+        self._stillness = np.exp(-np.square(np.array(moved) / STILL_PX))
         apart = np.array([abs(other.index - target.index) for other in others])
         self._nearness = 1 / (1 + apart / NEAR_FRAMES)
 
     def choose(self, most: int, samples: int, clear: float) -> list[ShotFrame]:
         """At most ``most`` frames to borrow from, the worthiest first, until each hidden point has ``samples`` samples.
 
+        Those that a still camera took are quickly asked, and more of them may be.
+
         A frame is worth the hidden points that it shows, those with few samples counting most, and the more the nearer it is in
         time: so the first frames are near ones, and the last fetch from afar what no near one shows. Views clearer than ``clear``
         come first: where the object stood nearby, the shadow that is to go may lie on them.
         """
-        counts, chosen = np.zeros(self._hidden.shape, np.float32), list[int]()
+        counts, chosen, asked = np.zeros(self._hidden.shape, np.float32), list[int](), 0.0
         for wanted in (clear, 0.0):
             showing = (self._views > wanted) & self._hidden
-            while len(chosen) < most:
+            while asked < most:
                 missing = np.where(counts < samples, 1 / (1 + counts), 0)
-                worth = (showing * missing).sum(axis=(1, 2)) * self._nearness
+                worth = (showing * missing).sum(axis=(1, 2)) * self._nearness * self._news(chosen)
                 worth[chosen] = 0
                 best = int(worth.argmax())
                 if worth[best] == 0:
                     break
                 counts += showing[best]
                 chosen.append(best)
+                asked += STILL_COST if self._same[best] else 1
         return [self._others[index] for index in chosen]
+
+    def _news(self, chosen: Sequence[int]) -> FloatMap:
+        """How far each frame is another witness than those ``chosen``, [N] in [0, 1].
+
+        A camera that stands still shows the same passer-by at the same place for a while; one that moves needs its near frames.
+        """
+        if not chosen:
+            return np.ones(len(self._others), np.float32)
+        times = np.array([other.index for other in self._others])
+        gaps = np.abs(times[:, None] - times[list(chosen)]).min(axis=1)
+        return np.asarray(1 - self._stillness * np.exp(-gaps / WITNESS_FRAMES), np.float32)
 
 
 def _clearness_at(points: FloatMap, homography: Homography, other: ShotFrame) -> FloatMap:
@@ -183,12 +209,17 @@ def sample_view(
 
 
 def _gain(sampled: Picture, shown: Picture, common: Mask) -> FloatMap:
-    """Exposure ratio [3] between frame and sample over what both show, at most a quarter either way."""
-    known = common.astype(np.uint8)
-    if cv2.countNonZero(known) < MIN_COMMON_PX:
+    """Exposure ratio [3] between frame and sample over what both show, at most a quarter either way.
+
+    What one of them alone shows, a passer-by or a shadow, has no say.
+    """
+    if cv2.countNonZero(common.astype(np.uint8)) < MIN_COMMON_PX:
         return np.ones(3, np.float32)
-    ratio = np.array(cv2.mean(shown, known)[:3]) / np.maximum(cv2.mean(sampled, known)[:3], 1.0)
-    return np.clip(ratio, 0.8, 1.25).astype(np.float32)
+    ratio = _shading(_grey(shown.astype(np.float32))) - _shading(_grey(sampled.astype(np.float32)))
+    alike = common & (np.abs(ratio - np.median(ratio[common])) < SHADED)
+    known = alike.astype(np.uint8)
+    means = [np.array(cv2.mean(picture, known)[:3]) for picture in (shown, sampled)]
+    return np.clip(means[0] / np.maximum(means[1], 1.0), 0.8, 1.25).astype(np.float32)
 
 
 def _grey(colours: FloatMap) -> FloatMap:

@@ -23,6 +23,13 @@ ERROR_SIGMA_PX = 3.0
 """Neighbourhood over which photometric error is judged."""
 EFFECT_REACH = 0.6
 """How far from the object its shadow or reflection is expected, as a share of the hole's longer side."""
+NEEDED = 0.95
+"""Share of the homography's squared error that a residual has to go below, or it follows noise and passers-by."""
+DRIFT_PX = 0.2
+"""Way from which what was taken for a still camera is registered after all."""
+DRIFT_BLUR_PX = 1.5
+FLAT = 100.0
+"""Sum of squared slopes, in levels a pixel, below which nothing is said of a drift."""
 TOLERANCE = 12.0
 """Photometric error, in 8-bit levels, at which a residual vector loses most of its say."""
 
@@ -99,10 +106,15 @@ class View:
     clear: FloatMap
     shown: Mask
 
+    @property
+    def still(self) -> bool:
+        """Whether the camera is taken not to have moved: then nothing has to be registered, and no sample is softened."""
+        return np.array_equal(self.homography, np.eye(3))
+
 
 def look(camera: Homography, other: ShotFrame, box: Box) -> View:
     """``other`` as seen in the ``box`` of a frame with ``camera``."""
-    homography = other.camera @ np.linalg.inv(camera)
+    homography = np.eye(3) if np.array_equal(camera, other.camera) else other.camera @ np.linalg.inv(camera)
     coords = homography_map(box_grid(box), homography)
     grey, clear = (
         cv2.remap(picture, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -127,14 +139,31 @@ class Registration:
 
     def fine(self, view: View) -> tuple[FloatMap, FloatMap]:
         """Coordinates [h, w, 2] in the view's frame and the photometric error [h, w] in 8-bit levels, defined everywhere."""
-        residual = self._dis.calc(self._guide, view.grey, None)
         known = ((self._certainty > 0) & view.shown).astype(np.float32)
+        if view.still and self._drift_px(view, known) < DRIFT_PX:
+            error = self._error(view, np.zeros_like(self._grid), known)
+            return self._grid, fill_membrane(error, known)
+        residual = self._dis.calc(self._guide, view.grey, None)
         error = self._error(view, residual, known)
         # A shadow in the other frame would pull the registration after it.
         trust = known * self._certainty * view.clear * np.exp(-np.square(error / TOLERANCE))
         smooth = bend(residual, self._guide, trust)
-        error = fill_membrane(self._error(view, smooth, known), known)
-        return homography_map(self._grid + smooth, view.homography), error
+        bent, plain = (self._error(view, motion, known) for motion in (smooth, np.zeros_like(smooth)))
+        weight = known * self._certainty
+        if _cost(bent, weight) > NEEDED * _cost(plain, weight):
+            smooth, bent = np.zeros_like(smooth), plain
+        return homography_map(self._grid + smooth, view.homography), fill_membrane(bent, known)
+
+    def _drift_px(self, view: View, known: FloatMap) -> float:
+        """How far the whole view has moved, to first order (Lucas and Kanade 1981): a pan too slow for any single step to show."""
+        grey = cv2.GaussianBlur(self._guide.astype(np.float32), (0, 0), DRIFT_BLUR_PX)
+        moved = cv2.GaussianBlur(view.grey.astype(np.float32), (0, 0), DRIFT_BLUR_PX) - grey
+        slope = np.dstack([cv2.Scharr(grey, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))])
+        if known.any():
+            moved -= np.median(moved[known > 0])  # exposure is no motion
+        weight = known * self._certainty * view.clear * np.exp(-np.square(moved / TOLERANCE))
+        steep = np.einsum("hw,hwi,hwj->ij", weight, slope, slope) + FLAT * np.eye(2)
+        return float(np.linalg.norm(np.linalg.solve(steep, np.einsum("hw,hwi,hw->i", weight, slope, moved))))
 
     def _error(self, view: View, residual: FloatMap, known: FloatMap) -> FloatMap:
         """Local mean of |guide - moved view| over the known pixels, in 8-bit levels."""
@@ -144,3 +173,9 @@ class Registration:
         both = np.dstack([cv2.absdiff(moved, self._guide) * known, known])
         difference, total = cv2.split(cv2.GaussianBlur(both, (0, 0), ERROR_SIGMA_PX))
         return np.asarray(difference / np.maximum(total, 1e-3), dtype=np.float32)
+
+
+def _cost(error: FloatMap, weight: FloatMap) -> float:
+    """Sum of a field's errors [h, w] that a passer-by cannot outweigh (Geman and McClure 1987)."""
+    square = np.square(error)
+    return float((weight * square / (square + TOLERANCE**2)).sum())

@@ -73,3 +73,22 @@ def test_a_hole_over_everything_stands_still(which: int) -> None:
     holes[which] = everything
     truth = np.array([[1, 0, 2.3], [0, 1, -1.4], [0, 0, 1.0]])
     assert np.array_equal(camera_step(*views(truth), *holes), np.eye(3))
+
+
+def _noisy(picture: GreyPicture, seed: int) -> GreyPicture:
+    noise = np.random.default_rng(seed).normal(0, 3, picture.shape)
+    return np.asarray(np.clip(np.rint(picture + noise), 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tripod_stands_still_to_the_bit(seed: int) -> None:
+    first, second = views(np.eye(3))
+    step = camera_step(_noisy(first, seed), _noisy(second, seed + 10), NO_HOLE, NO_HOLE)
+    np.testing.assert_array_equal(step, np.eye(3))
+
+
+def test_a_slow_pan_is_no_tripod() -> None:
+    truth = np.array([[1, 0, 0.15], [0, 1, 0.05], [0, 0, 1.0]])
+    first, second = views(truth)
+    found = camera_step(_noisy(first, 0), _noisy(second, 1), NO_HOLE, NO_HOLE)
+    assert corner_error(found, truth) < 0.1

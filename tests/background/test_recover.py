@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,11 +18,12 @@ from osor_video.background.register import (
     look,
     outside,
 )
-from osor_video.config import BackgroundConfig
-from osor_video.tensors import FloatMap
+from osor_video.config import BackgroundConfig, CompositeConfig
+from osor_video.tensors import FloatMap, to_uint8
 from tests.world import World, make_world, psnr_db
 
 CONFIG = BackgroundConfig()
+CONFIG_TRUST = CompositeConfig().trust
 
 
 def recovered(world: World) -> list[Plate]:
@@ -183,3 +185,54 @@ def test_registration_repairs_a_camera_that_is_a_little_off() -> None:
     truth = box_grid(BOX) + np.array([-4 * 2.3, -4 * 0.35], np.float32)
     assert np.abs(homography_map(box_grid(BOX), view.homography) - truth)[8:-8, 8:-8].mean() > 1.0
     assert np.abs(fine - truth)[8:-8, 8:-8].mean() < 0.25
+
+
+def test_what_a_tripod_shows_is_taken_as_it_is() -> None:
+    shot = make_world(6, walk_px=0, pan_xy=(0, 0), shadow=0).shot()
+    _, fine, _ = registered(shot[0], replace(shot[4], rgb=to_uint8(shot[4].rgb * np.float32(0.9 / 255))))
+    np.testing.assert_array_equal(fine, box_grid(BOX))
+
+
+def test_a_pan_too_slow_for_any_step_is_registered_after_all() -> None:
+    shot = make_world(6, shadow=0).shot()
+    still = replace(shot[0], camera=np.eye(3))
+    moved = cv2.warpAffine(still.rgb, np.array([[1, 0, 0.8], [0, 1, 0]]), (192, 128), flags=cv2.INTER_CUBIC)
+    _, fine, _ = registered(still, replace(still, index=4, rgb=np.asarray(moved, np.uint8)))
+    assert np.abs(fine - box_grid(BOX) - (0.8, 0))[8:-8, 8:-8].mean() < 0.1
+
+
+HIDDEN = np.s_[40:88, 80:104]
+
+
+def _street(index: int, *, passer: bool, hidden: bool, beside: bool = False) -> ShotFrame:
+    """A tripod's view: somebody else in black may stand where the hole of frame 24 is, or beside it; or it is hidden."""
+    picture = make_world(1, shadow=0).plates[0].copy()
+    hole = np.zeros(picture.shape[:2], dtype=bool)
+    hole[HIDDEN] = hidden
+    if passer:
+        picture[HIDDEN] = 20
+    if beside:
+        picture[40:88, 108:122] = 20
+    return ShotFrame(index, picture, hole, np.eye(3))
+
+
+def _street_error(others: list[ShotFrame]) -> FloatMap:
+    """Plate less truth [h, w, 3] in the hole of frame 24, in levels."""
+    plate = recover(_street(24, passer=False, hidden=True), others, CONFIG)
+    inner = np.s_[40 - plate.box[0] : 88 - plate.box[0], 80 - plate.box[1] : 104 - plate.box[1]]
+    assert plate.confidence[inner].min() > CONFIG_TRUST
+    return np.asarray(255 * plate.rgb[inner] - make_world(1, shadow=0).plates[0][HIDDEN])
+
+
+def test_nobody_who_soon_passes_the_same_place_is_borrowed() -> None:
+    others = [
+        _street(index, passer=24 < index <= 30, hidden=12 < index < 24)
+        for index in range(0, 60, 3)
+        if index != 24
+    ]
+    assert np.abs(_street_error(others)).max() < 8
+
+
+def test_somebody_beside_the_hole_does_not_change_the_exposure() -> None:
+    others = [_street(index, passer=False, hidden=False, beside=index != 24) for index in (0, 9, 15, 33, 39)]
+    assert abs(float(_street_error(others).mean())) < 0.5
