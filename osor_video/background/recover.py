@@ -219,7 +219,7 @@ def _gain(sampled: Picture, shown: Picture, common: Mask) -> FloatMap:
     alike = common & (np.abs(ratio - np.median(ratio[common])) < SHADED)
     known = alike.astype(np.uint8)
     means = [np.array(cv2.mean(picture, known)[:3]) for picture in (shown, sampled)]
-    return np.clip(means[0] / np.maximum(means[1], 1.0), 0.8, 1.25).astype(np.float32)
+    return np.asarray(np.clip(means[0] / np.maximum(means[1], 1.0), 0.8, 1.25), np.float32)
 
 
 def _grey(colours: FloatMap) -> FloatMap:
