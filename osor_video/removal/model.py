@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
+from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.prediction import Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
 from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, predict_x0
@@ -30,6 +31,8 @@ from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, pr
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
+SURELY = 0.5
+"""A cell that was carried here with this trust needs no guess of its own."""
 ALPHA_FILES = (f"alpha/{CONFIG_FILE}", f"alpha/{WEIGHTS_FILE}")
 FILES = (
     f"vae/{CONFIG_FILE}",
@@ -106,31 +109,62 @@ class OsorModel:
 
         ``image`` [B, 3, H, W] in [0, 1] with the object, ``mask`` [B, 1, H, W] of zeros and ones; ``eps`` unit normal,
         [B, C, h, w] or one tile [1, C, h, w] for all. Noise goes onto the frame's own latent (OSOR); a model that
-        predicts a residual starts from the frame with its hole interpolated. Alpha is the backbone's last channel, or the
-        answer of the folder's own head, which also adds to the mask what it has missed of the object.
+        predicts a residual starts from the frame with its hole filled by the record's ``first_guess``. Alpha is the
+        backbone's last channel, or the answer of the folder's own head, which also adds to the mask what it has missed of the
+        object; then the backbone runs only if its fill is asked for.
         """
         image, mask, eps = (tensor.to(self.device, torch.float32) for tensor in (image, mask, eps))
-        z, found = self.encode(image), None
-        if self._alpha is not None:
-            found = self._alpha(image, z, self._start(image, mask, z), latent_mask(mask, self.record.stride))
-            mask = torch.maximum(mask, self._missed(found[:, 1:]))
-        start, masked = self._start(image, mask, z), latent_mask(mask, self.record.stride)
+        z = self.encode(image)
+        if self._alpha is None:
+            start, masked = self._start(image, mask, z), latent_mask(mask, self.record.stride)
+            z0, alpha_logit = self._step(start, masked, z, eps)
+            return Prediction.complete(z, masked, alpha_logit, z0)
+        around = self.encode(interpolate_hole(image, mask))
+        found = self._alpha(image, z, around, latent_mask(mask, self.record.stride))
+        mask = torch.maximum(mask, self._missed(found[:, 1:]))
+        masked = latent_mask(mask, self.record.stride)
+
+        @torch.inference_mode()
+        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
+            one = slice(index, index + 1)
+            parts = image[one], mask[one], z[one]
+            if known is None or trust is None or self.record.prediction_type != "residual":
+                start = self._start(*parts)
+            else:
+                start = self._start_from(*parts, known, (masked[one] > 0) & (trust > SURELY))
+            return self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)[0]
+
+        return Prediction(z, masked, found[:, :1], fill)
+
+    def _start_from(self, image: Tensor, mask: Tensor, z: Tensor, known: Tensor, sure: Tensor) -> Tensor:
+        """A start that holds to ``known`` in the cells ``sure`` [1, 1, h, w]; only what is left of the hole is guessed."""
+        start = torch.where(sure, known, z)
+        covered = F.interpolate(sure.float(), scale_factor=self.record.stride, mode="nearest")
+        left = mask * (1 - covered)
+        if not bool(left.any()):
+            return start
+        guess = self._start(torch.where(covered > 0, self.decode(start), image), left, z)
+        return torch.where(sure, known, guess)
+
+    def _step(self, start: Tensor, masked: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone once: z0 [B, C, h, w] and its own alpha logit [B, 1, h, w]."""
         z_t = add_noise(start, eps, self.abar)
         out = self._backbone(torch.cat([z_t, masked, z], dim=1))
         channels = self.record.latent_channels
         z0 = predict_x0(z_t, out[:, :channels], self.abar, self.record.prediction_type, start)
-        alpha_logit = out[:, channels : channels + 1] if found is None else found[:, :1]
-        return Prediction(z, masked, z0, alpha_logit)
+        return z0, out[:, channels : channels + 1]
 
     def _start(self, image: Tensor, mask: Tensor, z: Tensor) -> Tensor:
         """The latent that noise is added to."""
         if self.record.prediction_type == "residual":
-            return self.encode(interpolate_hole(image, mask))
+            return self.encode(FIRST_GUESSES[self.record.first_guess](image, mask))
         return z
 
     def _missed(self, object_logit: Tensor) -> Tensor:
-        """Pixels [B, 1, H, W] of the cells that are the object's, 0 or 1."""
-        return F.interpolate((object_logit > 0).float(), scale_factor=self.record.stride, mode="nearest")
+        """Pixels [B, 1, H, W] that the head takes for the object's, 0 or 1; between cells its logits are interpolated."""
+        stride = self.record.stride
+        raised = F.interpolate(object_logit, scale_factor=stride, mode="bilinear", align_corners=False)
+        return (raised > 0).float()
 
     def _backbone(self, inputs: Tensor) -> Tensor:
         """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between kinds."""

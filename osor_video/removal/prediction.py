@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Protocol, Self
 
+import torch
 from torch import Tensor
 
 from osor_video.removal.record import ModelRecord
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """One step's view of frames: their latent ``z``, the ``mask`` [B, 1, h, w] in use, ``z0`` and ``alpha_logit`` as found.
+class Fill(Protocol):
+    """Works out one frame's clean latent."""
 
-    ``z`` and ``z0`` are [B, C, h, w], ``alpha_logit`` [B, 1, h, w]; all float32.
+    def __call__(self, index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
+        """z0 [1, C, h, w] of frame ``index``; a model that begins with a guess takes ``known`` [1, C, h, w] where it is
+
+        to be ``trust``ed [1, 1, h, w], in [0, 1].
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One step's view of frames: their latent ``z``, the ``mask`` [B, 1, h, w] in use, ``alpha_logit`` as found.
+
+    ``z`` is [B, C, h, w], ``alpha_logit`` [B, 1, h, w]; all float32. A model that finds alpha before z0 works z0 out
+    when ``fill`` asks for it: where the shot shows the background nobody does.
     """
 
     z: Tensor
     mask: Tensor
-    z0: Tensor
     alpha_logit: Tensor
+    fill: Fill
+
+    @classmethod
+    def complete(cls, z: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:
+        """Of a model that finds all at once; ``z0`` [B, C, h, w]."""
+
+        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
+            return z0[index : index + 1]
+
+        return cls(z, mask, alpha_logit, fill)
+
+    @cached_property
+    def z0(self) -> Tensor:
+        """The clean latents of all frames, [B, C, h, w], each by itself."""
+        return torch.cat([self.fill(index) for index in range(len(self.z))])
 
 
 class RemovalModel(Protocol):

@@ -12,6 +12,7 @@ from osor_video.errors import WeightsError
 
 RECORD_FILE = "model.json"
 PredictionType = Literal["epsilon", "v_prediction", "residual"]
+FirstGuess = Literal["interpolated", "patches"]
 
 
 class _Plain(BaseModel):
@@ -54,6 +55,8 @@ class ModelRecord(_Plain):
     """The one timestep the model was trained at, of the schedule in ``scheduler/``."""
     prediction_type: PredictionType
     """What the model's first C output channels are."""
+    first_guess: FirstGuess = "interpolated"
+    """What stands in the hole of the picture that a residual is added to."""
     latent_channels: int = Field(ge=1)
     """C."""
     latent_scale: float = Field(gt=0)

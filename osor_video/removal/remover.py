@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from osor_video.config import RemovalConfig
 from osor_video.removal.carry import Carry, fuse
 from osor_video.removal.crop import Crop
-from osor_video.removal.prediction import RemovalModel
-from osor_video.removal.step import blend, noise_tile
+from osor_video.removal.prediction import Prediction, RemovalModel
+from osor_video.removal.step import blend, keep_detail, noise_tile
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
 FRAME_SEED = 1_000_003
@@ -103,18 +103,11 @@ class OneStepRemover:
         record = self._model.record
         size = (images.shape[2] // record.stride, images.shape[3] // record.stride)
         prediction = self._model.predict(images, masks, self._noise(frames, size))
-        z, m = prediction.z, prediction.mask
-        fused, logits = [], []
+        answers = []
         for index, frame in enumerate(frames):
-            one = slice(index, index + 1)
-            logits.append(prediction.alpha_logit[one])
-            z0, state = self._advance(frame, prediction.z0[one], logits[-1], m[one], state)
-            fused.append(z0)
-        logit = torch.cat(logits)
-        blended = blend(torch.cat(fused), z, _cover(logit, m))
-        return [
-            self._answer(frame, blended[index], logit[index]) for index, frame in enumerate(frames)
-        ], state
+            z, state = self._advance(frame, prediction, index, state)
+            answers.append(self._answer(frame, z, prediction, index))
+        return answers, state
 
     def passed(self, frame: RemovalInput, state: RemoverState | None) -> RemoverState | None:
         """The state after ``frame``, where nobody asks for its fill: it goes through the network only where a carried latent
@@ -138,31 +131,48 @@ class OneStepRemover:
         )
 
     def _advance(
-        self, frame: RemovalInput, z0: Tensor, logit: Tensor, m: Tensor, state: RemoverState | None
-    ) -> tuple[Tensor, RemoverState]:
-        """Fuse one frame's latent with the one that is carried to it."""
-        carry = None if state is None else _carried(frame, state, z0.device)
-        if carry is not None:
-            region = torch.maximum(logit.sigmoid(), m)
-            z0 = fuse(z0, carry, region, self._config.latent_warp)
+        self, frame: RemovalInput, prediction: Prediction, index: int, state: RemoverState | None
+    ) -> tuple[Callable[[], Tensor], RemoverState]:
+        """One frame's clean latent [1, C, h, w], fused with the one that is carried to it, and what passes on.
+
+        Only a frame from which the latent is carried on needs it whether or not anybody asks for the fill.
+        """
+        one = slice(index, index + 1)
+        carry = None if state is None else _carried(frame, state, prediction.z.device)
+
+        @cache
+        @torch.inference_mode()
+        def fused() -> Tensor:
+            strength = self._config.latent_warp
+            if carry is None or strength == 0:
+                return prediction.fill(index)
+            region = torch.maximum(prediction.alpha_logit[one].sigmoid(), prediction.mask[one])
+            return fuse(prediction.fill(index, carry.warped(), carry.trust), carry, region, strength)
+
         if carry is None or carry.age >= self._config.anchor_frames:
-            carry = Carry.anchor(z0)
-        return z0, RemoverState(carry, frame.crop)
+            return fused, RemoverState(Carry.anchor(fused()), frame.crop)
+        return fused, RemoverState(carry, frame.crop)
 
-    def _answer(self, frame: RemovalInput, z: Tensor, logit: Tensor) -> Removal:
-        """The model's latent [C, h, w] and alpha logit [1, h, w] back on the frame."""
-        size_hw = (frame.rgb.shape[0], frame.rgb.shape[1])
+    def _answer(
+        self, frame: RemovalInput, z0: Callable[[], Tensor], prediction: Prediction, index: int
+    ) -> Removal:
+        """The model's alpha back on the frame, and how to get its picture."""
+        size_hw, one = (frame.rgb.shape[0], frame.rgb.shape[1]), slice(index, index + 1)
+        logit, masked, z = prediction.alpha_logit[one], prediction.mask[one], prediction.z[one]
         alpha = F.interpolate(
-            logit[None].sigmoid(), size=frame.crop.raster_hw, mode="bilinear", align_corners=False
-        )
-        return Removal(
-            np.clip(frame.crop.paste(alpha[0, 0].cpu().numpy(), size_hw), 0, 1),
-            partial(self._decode, z, frame.crop, size_hw),
+            logit.sigmoid(), size=frame.crop.raster_hw, mode="bilinear", align_corners=False
         )
 
-    def _decode(self, z: Tensor, crop: Crop, size_hw: tuple[int, int]) -> FloatMap:
-        decoded = self._model.decode(z[None])[0]
-        return crop.paste(np.ascontiguousarray(decoded.permute(1, 2, 0).cpu().numpy()), size_hw)
+        @torch.inference_mode()
+        def decode() -> FloatMap:
+            picture = self._model.decode(blend(z0(), z, _cover(logit, masked)))
+            if self._model.is_compact:
+                image = picture_to_tensor(frame.crop.cut_picture(frame.rgb)).to(picture.device)
+                picture = keep_detail(picture, image, masked)
+            values = np.ascontiguousarray(picture[0].permute(1, 2, 0).cpu().numpy())
+            return frame.crop.paste(values, size_hw)
+
+        return Removal(np.clip(frame.crop.paste(alpha[0, 0].cpu().numpy(), size_hw), 0, 1), decode)
 
 
 @torch.inference_mode()

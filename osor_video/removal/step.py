@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,8 @@ RIM_PX = 2
 RELAXATIONS = 8
 """Sweeps a level: the levels below have settled what is wide."""
 SMALLEST_WEIGHT = 1e-6
+DETAIL_PX = 3
+"""What is finer than this counts as detail that an effect leaves as it is."""
 
 
 def latent_mask(mask: Tensor, stride: int) -> Tensor:
@@ -77,7 +80,7 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
     known = 1 - F.max_pool2d(mask, 2 * RIM_PX + 1, stride=1, padding=RIM_PX)
     levels = [(image * known, known)]
     while max(levels[-1][0].shape[-2:]) > 1:
-        levels.append(tuple(_halved(part) for part in levels[-1]))
+        levels.append(tuple(halved(part) for part in levels[-1]))
     values, weight = levels.pop()
     filled = values / weight.clamp(min=SMALLEST_WEIGHT)
     for values, weight in reversed(levels):
@@ -89,7 +92,8 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
     return filled
 
 
-def _halved(part: Tensor) -> Tensor:
+def halved(part: Tensor) -> Tensor:
+    """[B, C, H, W] at half the size, the last row or column of an odd side by itself."""
     return F.avg_pool2d(part, 2, ceil_mode=True, count_include_pad=False)
 
 
@@ -103,3 +107,23 @@ def blend(z0: Tensor, z: Tensor, alpha_logit: Tensor) -> Tensor:
     """z_out = alpha z0 + (1 - alpha) z with alpha = sigmoid(alpha_logit) [B, 1, h, w] (OSOR, phase 2)."""
     alpha = alpha_logit.sigmoid()
     return alpha * z0 + (1 - alpha) * z
+
+
+def keep_detail(filled: Tensor, image: Tensor, masked: Tensor) -> Tensor:
+    """``filled`` [B, 3, H, W] with the fine detail of ``image`` [B, 3, H, W] outside the cells ``masked`` [B, 1, h, w].
+
+    A shadow or a sheen changes how bright a place is and what colour it has, and leaves its texture: beyond the object the
+    picture becomes ``image`` + lowpass(``filled`` - ``image``), which a small autoencoder's softness does not reach. The low
+    pass is a normalised convolution (Knutsson and Westin, 1993): what lies in the masked cells does not run out of them.
+    """
+    outside = 1 - F.interpolate(masked, size=image.shape[-2:], mode="nearest")
+    weight = _lowpass(outside).clamp(min=SMALLEST_WEIGHT)
+    change = _lowpass((filled - image) * outside) / weight
+    kept = (image + change).clamp(0, 1)
+    share = outside * weight.clamp(max=1)
+    return share * kept + (1 - share) * filled
+
+
+def _lowpass(values: Tensor) -> Tensor:
+    size = 4 * DETAIL_PX + 1
+    return gaussian_blur2d(values, (size, size), (DETAIL_PX, DETAIL_PX), border_type="reflect")

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from osor_video.errors import ConfigError
-from osor_video.removal.record import Architecture, PredictionType
+from osor_video.removal.record import Architecture, FirstGuess, PredictionType
 
 T = TypeVar("T", bound=BaseModel)
 Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora", "flow", "refiner"]
@@ -119,6 +119,8 @@ class RemovalTrainingConfig(PairsConfig):
     """The one timestep."""
     prediction_type: PredictionType = "epsilon"
     """What the first C output channels are."""
+    first_guess: FirstGuess = "interpolated"
+    """What stands in the hole of the picture that a residual is added to: its surroundings interpolated, or patches of them."""
     phase: Literal[1, 2] = 2
     """1: the mask decides where z0 counts, and alpha is not trained; 2: alpha decides, and is."""
     fill_weight: float = Field(default=4.0, ge=0)

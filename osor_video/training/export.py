@@ -53,6 +53,7 @@ def export_model(
         licence="Apache-2.0",
         timestep=config.timestep,
         prediction_type=config.prediction_type,
+        first_guess=config.first_guess,
         latent_channels=config.architecture.latent_channels,
         latent_scale=measure_latent_scale(autoencoder, photos),
         stride=STRIDE,

@@ -17,8 +17,9 @@ from osor_video.layers import alpha_bce, alpha_dice
 from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
+from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.record import Architecture
-from osor_video.removal.step import add_noise, blend, interpolate_hole, latent_mask, predict_x0
+from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
 from osor_video.report import Progress, silent
 from osor_video.tensors import Mask
 from osor_video.training.bad_masks import choose_kind, spoil_mask
@@ -223,8 +224,9 @@ class RemovalLoss:
     def _step(self, unet: Any, batch: Batch, eps: Tensor) -> _Step:
         shot, _, mask, effect_mask, _ = batch
         z, masked = self.encode(shot), latent_mask(mask, STRIDE)
-        prediction_type = self.config.prediction_type
-        start = self.encode(interpolate_hole(shot, mask)) if prediction_type == "residual" else z
+        prediction_type, start = self.config.prediction_type, z
+        if prediction_type == "residual":
+            start = self.encode(FIRST_GUESSES[self.config.first_guess](shot, mask))
         z_t = add_noise(start, eps, self.abar)
         inputs = torch.cat([z_t, masked, z], dim=1)
         out = unet(inputs.contiguous(memory_format=torch.channels_last), self.config.timestep).sample

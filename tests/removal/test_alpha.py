@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from osor_video.config import RemovalConfig
 from osor_video.errors import WeightsError
 from osor_video.removal.alpha import FIRST_LOGIT, STAGES, AlphaFinder, build_alpha_head
+from osor_video.removal.crop import Crop
 from osor_video.removal.model import OsorModel, build_autoencoder, build_unet, save_model
+from osor_video.removal.remover import OneStepRemover, RemovalInput
 from osor_video.removal.step import noise_tile
 from tests.tiny import TINY, TINY_RECORD
 
@@ -71,6 +76,53 @@ def test_what_the_mask_has_missed_of_the_object_joins_it(
     torch.testing.assert_close(
         prediction.z0, model.encode(torch.full((1, 3, 64, 64), 0.3)), atol=0.02, rtol=0
     )
+
+
+def test_the_hole_begins_with_what_is_carried_and_only_the_rest_is_guessed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = OsorModel.from_folder(folder)
+    image, mask = torch.full((1, 3, 64, 64), 0.3), torch.zeros(1, 1, 64, 64)
+    mask[..., 16:48, 16:48] = 1
+    shot = torch.where(mask > 0, 0.9, image)
+    monkeypatch.setattr(model, "_alpha", lambda *_: torch.full((1, 2, 8, 8), -5.0))
+    monkeypatch.setattr(model, "_backbone", lambda inputs: torch.zeros(1, 5, 8, 8))
+    prediction = model.predict(shot, mask, torch.zeros(1, 4, 8, 8))
+    known, everywhere = torch.full((1, 4, 8, 8), 0.5), torch.ones(1, 1, 8, 8)
+    held = prediction.fill(0, known, everywhere)
+    torch.testing.assert_close(held, torch.where(prediction.mask > 0, known, prediction.z))
+    left_half = everywhere * (torch.arange(8) < 4)
+    part = prediction.fill(0, known, left_half)
+    torch.testing.assert_close(part[..., 2:6, 2:4], known[..., 2:6, 2:4])
+    # The other half is filled from the surroundings, of which what is carried is one side.
+    assert (part[..., 2:6, 5] - model.encode(image)[..., 2:6, 5]).abs().max() < 0.35
+    torch.testing.assert_close(prediction.fill(0, known, 0 * everywhere), prediction.z0)
+    assert (held - prediction.z0).abs().max() > 0.1
+
+
+def test_the_backbone_runs_only_for_a_fill_that_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = OsorModel.from_folder(folder)
+    runs: list[int] = []
+    step = model._backbone
+
+    def backbone(inputs: Tensor) -> Tensor:
+        runs.append(1)
+        return step(inputs)
+
+    monkeypatch.setattr(model, "_backbone", backbone)
+    remover = OneStepRemover(model, RemovalConfig(), 0)
+    picture, hole = np.full((64, 64, 3), 90, np.uint8), np.zeros((64, 64), dtype=bool)
+    hole[20:40, 20:40] = True
+    crop, still = Crop(0, 0, (64, 64), (64, 64)), np.zeros((64, 64, 2), np.float32)
+    (_,), state = remover.remove([RemovalInput(picture, hole, crop, None)], None)
+    (second,), _ = remover.remove([RemovalInput(picture, hole, crop, still)], state)
+    # The first frame is carried on; the second one's fill waits.
+    assert len(runs) == 1
+    assert second.rgb.shape == (64, 64, 3)
+    assert second.rgb is second.rgb
+    assert len(runs) == 2
 
 
 def test_a_damaged_head_is_named(folder: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from osor_video.errors import WeightsError
 from osor_video.removal.model import OsorModel, build_scheduler
+from osor_video.removal.patches import fill_by_patches
 from osor_video.removal.record import ModelRecord, sha256_of
-from osor_video.removal.step import noise_tile
+from osor_video.removal.step import interpolate_hole, noise_tile
 from tests.tiny import tiny_model
 
 VAE_WEIGHTS = "vae/diffusion_pytorch_model.safetensors"
@@ -99,6 +100,26 @@ def test_a_residual_is_added_to_the_frame_with_its_hole_interpolated(
     prediction = model.predict(shot, mask, torch.zeros(1, 4, 8, 8))
     torch.testing.assert_close(prediction.z, model.encode(shot))
     torch.testing.assert_close(prediction.z0, model.encode(image) + 0.25)
+
+
+def test_the_record_says_what_a_residual_is_added_to(folder: Path) -> None:
+    edit_json(folder / "model.json", prediction_type="residual", first_guess="patches")
+    edit_json(folder / "scheduler/scheduler_config.json", prediction_type="residual")
+    refresh_sha256(folder, "scheduler/scheduler_config.json")
+    model = OsorModel.from_folder(folder)
+    stripes = (torch.arange(64) // 4 % 2).float().expand(1, 3, 64, 64)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:40, 20:40] = 1
+    shot = torch.where(mask > 0, 0.5, stripes)
+    model._unet.conv_out.weight.zero_()
+    model._unet.conv_out.bias.zero_()
+    prediction = model.predict(shot, mask, torch.zeros(1, 4, 8, 8))
+    wanted = model.encode(fill_by_patches(shot, mask))
+    torch.testing.assert_close(prediction.z0, wanted)
+    assert (wanted - model.encode(interpolate_hole(shot, mask))).abs().max() > 0.3
+    edit_json(folder / "model.json", first_guess="dreamt")
+    with pytest.raises(WeightsError, match="first_guess"):
+        OsorModel.from_folder(folder)
 
 
 def test_the_same_seed_saves_the_same_folder(folder: Path, tmp_path: Path) -> None:

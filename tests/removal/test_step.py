@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from osor_video.removal.record import PredictionType
 from osor_video.removal.step import (
     add_noise,
     blend,
     interpolate_hole,
+    keep_detail,
     latent_mask,
     noise_tile,
     predict_x0,
@@ -95,3 +97,19 @@ def test_noise_tile_depends_on_the_seed_alone() -> None:
     torch.manual_seed(6)
     assert torch.equal(first, noise_tile(7, 4, (8, 8)))
     assert not torch.equal(first, noise_tile(8, 4, (8, 8)))
+
+
+def test_what_an_effect_covered_keeps_its_texture() -> None:
+    texture = 0.1 * ((torch.arange(64) % 2) * 2.0 - 1).expand(1, 3, 64, 64)
+    clean = 0.6 + texture
+    shot = clean - 0.2
+    soft = torch.full((1, 3, 64, 64), 0.6)
+    masked = torch.zeros(1, 1, 8, 8)
+    masked[..., 2:4, 2:4] = 1
+    kept = keep_detail(soft, shot, masked)
+    assert torch.equal(kept[..., 16:32, 16:32], soft[..., 16:32, 16:32])
+    away = kept[..., 44:60, 44:60]
+    torch.testing.assert_close(away, clean[..., 44:60, 44:60], atol=0.01, rtol=0)
+    # What stands in the masked cells, here pure black, does not run out of them.
+    stained = torch.where(F.interpolate(masked, scale_factor=8.0) > 0, 0.0, shot)
+    torch.testing.assert_close(keep_detail(soft, stained, masked)[..., 36:, 36:], kept[..., 36:, 36:])
