@@ -118,7 +118,7 @@ class OsorModel:
         if self._alpha is None:
             start, masked = self._start(image, mask, z), latent_mask(mask, self.record.stride)
             z0, alpha_logit = self._step(start, masked, z, eps)
-            return Prediction.complete(z, masked, alpha_logit, z0)
+            return Prediction.complete(z, mask, masked, alpha_logit, z0)
         around = self.encode(interpolate_hole(image, mask))
         found = self._alpha(image, z, around, latent_mask(mask, self.record.stride))
         mask = torch.maximum(mask, self._missed(found[:, 1:]))
@@ -134,7 +134,7 @@ class OsorModel:
                 start = self._start_from(*parts, known, (masked[one] > 0) & (trust > SURELY))
             return self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)[0]
 
-        return Prediction(z, masked, found[:, :1], fill)
+        return Prediction(z, mask, masked, found[:, :1], fill)
 
     def _start_from(self, image: Tensor, mask: Tensor, z: Tensor, known: Tensor, sure: Tensor) -> Tensor:
         """A start that holds to ``known`` in the cells ``sure`` [1, 1, h, w]; only what is left of the hole is guessed."""

@@ -24,25 +24,26 @@ class Fill(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One step's view of frames: their latent ``z``, the ``mask`` [B, 1, h, w] in use, ``alpha_logit`` as found.
+    """One step's view of frames: their latent, the hole in use, as pixels and as cells, and alpha as found.
 
-    ``z`` is [B, C, h, w], ``alpha_logit`` [B, 1, h, w]; all float32. A model that finds alpha before z0 works z0 out
-    when ``fill`` asks for it: where the shot shows the background nobody does.
+    ``z`` is [B, C, h, w], ``hole`` [B, 1, H, W], ``mask`` and ``alpha_logit`` [B, 1, h, w]; all float32. A model that finds
+    alpha before z0 works z0 out when ``fill`` asks for it: where the shot shows the background nobody does.
     """
 
     z: Tensor
+    hole: Tensor
     mask: Tensor
     alpha_logit: Tensor
     fill: Fill
 
     @classmethod
-    def complete(cls, z: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:
+    def complete(cls, z: Tensor, hole: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:
         """Of a model that finds all at once; ``z0`` [B, C, h, w]."""
 
         def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
             return z0[index : index + 1]
 
-        return cls(z, mask, alpha_logit, fill)
+        return cls(z, hole, mask, alpha_logit, fill)
 
     @cached_property
     def z0(self) -> Tensor:

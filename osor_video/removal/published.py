@@ -147,7 +147,7 @@ class PublishedModel:
     def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
         """One OSOR step; ``eps`` unit normal [B, C, h, w], or one tile [1, C, h, w] for all frames."""
         steps = self.trace(image, mask, eps)
-        return Prediction.complete(steps.z, steps.mask, steps.alpha_logit, steps.z0)
+        return Prediction.complete(steps.z, mask, steps.mask, steps.alpha_logit, steps.z0)
 
     @torch.inference_mode()
     def trace(self, image: Tensor, mask: Tensor, eps: Tensor) -> Steps:

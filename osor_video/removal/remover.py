@@ -168,7 +168,7 @@ class OneStepRemover:
             picture = self._model.decode(blend(z0(), z, _cover(logit, masked)))
             if self._model.is_compact:
                 image = picture_to_tensor(frame.crop.cut_picture(frame.rgb)).to(picture.device)
-                picture = keep_detail(picture, image, masked)
+                picture = keep_detail(picture, image, prediction.hole[one], alpha)
             values = np.ascontiguousarray(picture[0].permute(1, 2, 0).cpu().numpy())
             return frame.crop.paste(values, size_hw)
 

@@ -21,6 +21,10 @@ RELAXATIONS = 8
 SMALLEST_WEIGHT = 1e-6
 DETAIL_PX = 3
 """What is finer than this counts as detail that an effect leaves as it is."""
+SURROUNDINGS_PX = 12
+"""How far the surroundings reach whose detail an effect's place may have."""
+LEAST_DETAIL = 1e-6
+"""A quarter of a step of 8 bits, squared."""
 
 
 def latent_mask(mask: Tensor, stride: int) -> Tensor:
@@ -109,21 +113,32 @@ def blend(z0: Tensor, z: Tensor, alpha_logit: Tensor) -> Tensor:
     return alpha * z0 + (1 - alpha) * z
 
 
-def keep_detail(filled: Tensor, image: Tensor, masked: Tensor) -> Tensor:
-    """``filled`` [B, 3, H, W] with the fine detail of ``image`` [B, 3, H, W] outside the cells ``masked`` [B, 1, h, w].
+def keep_detail(filled: Tensor, image: Tensor, hole: Tensor, alpha: Tensor) -> Tensor:
+    """``filled`` [B, 3, H, W] with the fine detail of ``image`` [B, 3, H, W] outside the ``hole`` [B, 1, H, W] of 0 and 1.
 
     A shadow or a sheen changes how bright a place is and what colour it has, and leaves its texture: beyond the object the
-    picture becomes ``image`` + lowpass(``filled`` - ``image``), which a small autoencoder's softness does not reach. The low
-    pass is a normalised convolution (Knutsson and Westin, 1993): what lies in the masked cells does not run out of them.
+    picture becomes ``image`` + lowpass(``filled`` - ``image``), which a small autoencoder's softness does not reach. A
+    reflection brings detail of its own: where ``image`` has more of it than the surroundings that ``alpha``
+    [B, 1, H, W] leaves alone, only their share is kept. The low pass is a normalised convolution (Knutsson and Westin,
+    1993): what lies in the hole does not run out of it.
     """
-    outside = 1 - F.interpolate(masked, size=image.shape[-2:], mode="nearest")
-    weight = _lowpass(outside).clamp(min=SMALLEST_WEIGHT)
-    change = _lowpass((filled - image) * outside) / weight
-    kept = (image + change).clamp(0, 1)
-    share = outside * weight.clamp(max=1)
-    return share * kept + (1 - share) * filled
+    outside = 1 - _grown(hole)
+    nearby = _lowpass(outside, DETAIL_PX).clamp(min=SMALLEST_WEIGHT)
+    change = _lowpass((filled - image) * outside, DETAIL_PX) / nearby
+    detail = (image - _lowpass(image, DETAIL_PX)).square().mean(dim=1, keepdim=True)
+    here = _lowpass(detail * outside, DETAIL_PX) / nearby
+    untouched = outside * (1 - alpha).square()
+    around = _lowpass(detail * untouched, SURROUNDINGS_PX)
+    around = around / _lowpass(untouched, SURROUNDINGS_PX).clamp(min=SMALLEST_WEIGHT)
+    native = ((around + LEAST_DETAIL) / (here + LEAST_DETAIL)).clamp(max=1)
+    share = outside * nearby.clamp(max=1) * native
+    return share * (image + change).clamp(0, 1) + (1 - share) * filled
 
 
-def _lowpass(values: Tensor) -> Tensor:
-    size = 4 * DETAIL_PX + 1
-    return gaussian_blur2d(values, (size, size), (DETAIL_PX, DETAIL_PX), border_type="reflect")
+def _grown(mask: Tensor) -> Tensor:
+    return F.max_pool2d(mask, 2 * RIM_PX - 1, stride=1, padding=RIM_PX - 1)
+
+
+def _lowpass(values: Tensor, sigma: int) -> Tensor:
+    size = 4 * sigma + 1
+    return gaussian_blur2d(values, (size, size), (sigma, sigma), border_type="reflect")

@@ -1,8 +1,8 @@
 """The step's formulas, against values worked out by hand."""
 
+import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from osor_video.removal.record import PredictionType
 from osor_video.removal.step import (
@@ -99,17 +99,28 @@ def test_noise_tile_depends_on_the_seed_alone() -> None:
     assert not torch.equal(first, noise_tile(8, 4, (8, 8)))
 
 
-def test_what_an_effect_covered_keeps_its_texture() -> None:
+def test_what_a_shadow_covered_keeps_its_texture() -> None:
     texture = 0.1 * ((torch.arange(64) % 2) * 2.0 - 1).expand(1, 3, 64, 64)
     clean = 0.6 + texture
-    shot = clean - 0.2
-    soft = torch.full((1, 3, 64, 64), 0.6)
-    masked = torch.zeros(1, 1, 8, 8)
-    masked[..., 2:4, 2:4] = 1
-    kept = keep_detail(soft, shot, masked)
+    alpha, hole = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
+    alpha[..., 40:, :] = 1
+    hole[..., 16:32, 16:32] = 1
+    shot, soft = clean - 0.2, torch.full((1, 3, 64, 64), 0.6)
+    kept = keep_detail(soft, shot, hole, alpha)
     assert torch.equal(kept[..., 16:32, 16:32], soft[..., 16:32, 16:32])
-    away = kept[..., 44:60, 44:60]
-    torch.testing.assert_close(away, clean[..., 44:60, 44:60], atol=0.01, rtol=0)
-    # What stands in the masked cells, here pure black, does not run out of them.
-    stained = torch.where(F.interpolate(masked, scale_factor=8.0) > 0, 0.0, shot)
-    torch.testing.assert_close(keep_detail(soft, stained, masked)[..., 36:, 36:], kept[..., 36:, 36:])
+    torch.testing.assert_close(kept[..., 44:60, 44:60], clean[..., 44:60, 44:60], atol=0.01, rtol=0)
+    # What stands in the hole, here pure black, does not run out of it.
+    stained = torch.where(hole > 0, 0.0, shot)
+    away = np.s_[..., 44:, 44:]
+    torch.testing.assert_close(keep_detail(soft, stained, hole, alpha)[away], kept[away], atol=0.01, rtol=0)
+
+
+def test_detail_that_a_reflection_brought_goes_with_it() -> None:
+    stripes = 0.1 * ((torch.arange(64) % 2) * 2.0 - 1).expand(1, 3, 64, 64)
+    alpha, hole = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
+    alpha[..., 24:, :] = 1
+    hole[..., :4, :4] = 1
+    floor = torch.full((1, 3, 64, 64), 0.5)
+    shot = torch.where(alpha > 0, floor + stripes, floor)
+    kept = keep_detail(floor, shot, hole, alpha)
+    assert (kept - floor)[..., 36:, :].abs().max() < 0.01
