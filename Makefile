@@ -20,11 +20,11 @@ endif
 # Training: each run goes on where it was stopped; on a GPU the whole takes about half an hour.
 RUNS ?= runs
 ifeq ($(DEVICE),cuda)
-STEPS = autoencoder_gpu remover_gpu alpha_gpu
-LAST = remover_gpu
+STEPS = autoencoder_gpu remover_gpu remover_patches_gpu alpha_gpu
+LAST = remover_patches_gpu
 else
-STEPS = autoencoder remover remover_finish alpha
-LAST = remover_finish
+STEPS = autoencoder remover remover_finish remover_patches alpha
+LAST = remover_patches
 endif
 MODEL ?= $(RUNS)/compact
 VALIDATE ?=

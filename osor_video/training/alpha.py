@@ -41,7 +41,7 @@ class AlphaLoss:
     def __call__(self, head: Any, batch: Batch, eps: Tensor) -> tuple[Tensor, dict[str, float]]:
         """``alpha_loss`` of alpha and of the object, added; ``eps`` has no part in it."""
         del eps
-        _, _, mask, effect_mask, object_mask = batch
+        _, _, mask, effect_mask, object_mask, _ = batch
         masked = latent_mask(mask, STRIDE)
         logits = self._logits(head, batch)
         loss, figures = alpha_loss(logits[:, :1], F.avg_pool2d(effect_mask, STRIDE), masked, self.config)
@@ -52,7 +52,7 @@ class AlphaLoss:
     def show(self, head: Any, batch: Batch, eps: Tensor) -> list[Tensor]:
         """Shot, mask, alpha as found and as it is, the object as found."""
         del eps
-        shot, _, mask, effect_mask, _ = batch
+        shot, _, mask, effect_mask, *_ = batch
         alpha, found_object = self._logits(head, batch).sigmoid().split(1, dim=1)
         return [shot, mask, alpha, effect_mask, found_object]
 

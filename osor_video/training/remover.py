@@ -35,8 +35,11 @@ from osor_video.training.photos import list_photos, random_crop, read_photo, spl
 from osor_video.training.picture_loss import PictureLoss, build_picture_loss
 
 STRIDE = 8
-Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware and the object's [B, 1, S, S] of 0 and 1."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""shot, clean [B, 3, S, S] in [0, 1]; the user's mask, the effect-aware and the object's [B, 1, S, S] of 0 and 1; and the
+
+shot with its hole filled by the first guess, where a run begins with one, else the shot [B, 3, S, S].
+"""
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,22 @@ class PairBatches(Dataset[Batch]):
         kind = choose_kind(random) if random.random() < config.bad_mask_share else None
         pairs = [self._pair(random) for _ in range(config.loop.batch)]
         masks = [pair.mask if kind is None else spoil_mask(pair.mask, kind, random) for pair in pairs]
+        shot, mask = _pictures([pair.shot for pair in pairs]), _masks(masks)
         return (
-            _pictures([pair.shot for pair in pairs]),
+            shot,
             _pictures([pair.clean for pair in pairs]),
-            _masks(masks),
+            mask,
             _masks([pair.effect_mask for pair in pairs]),
             _masks([pair.mask for pair in pairs]),
+            self._guess(shot, mask),
         )
+
+    def _guess(self, shot: Tensor, mask: Tensor) -> Tensor:
+        # Made with the pairs: patches take as long as these, and whoever makes pairs has company.
+        config = self.config
+        if isinstance(config, RemovalTrainingConfig) and config.prediction_type == "residual":
+            return FIRST_GUESSES[config.first_guess](shot, mask)
+        return shot
 
     def _pair(self, random: np.random.Generator) -> Pair:
         """A crop of a plate with ``plates_share``, else a pair made of a photograph and cut-outs."""
@@ -222,11 +234,10 @@ class RemovalLoss:
         return [shot, mask, *alpha, self.decode(self._fuse(seen)[0]), clean]
 
     def _step(self, unet: Any, batch: Batch, eps: Tensor) -> _Step:
-        shot, _, mask, effect_mask, _ = batch
+        shot, _, mask, effect_mask, _, guess = batch
         z, masked = self.encode(shot), latent_mask(mask, STRIDE)
-        prediction_type, start = self.config.prediction_type, z
-        if prediction_type == "residual":
-            start = self.encode(FIRST_GUESSES[self.config.first_guess](shot, mask))
+        prediction_type = self.config.prediction_type
+        start = self.encode(guess) if prediction_type == "residual" else z
         z_t = add_noise(start, eps, self.abar)
         inputs = torch.cat([z_t, masked, z], dim=1)
         out = unet(inputs.contiguous(memory_format=torch.channels_last), self.config.timestep).sample
@@ -324,9 +335,9 @@ def train_on_pairs(
 
     def with_noise(batch: Batch, step: int) -> tuple[Batch, Tensor]:
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
-        shot, clean, mask, effect_mask, object_mask = (part.to(device) for part in batch)
+        shot, clean, mask, effect_mask, object_mask, guess = (part.to(device) for part in batch)
         eps = torch.randn(shape, generator=generator).to(device)
-        return (shot, clean, mask, effect_mask, object_mask), eps
+        return (shot, clean, mask, effect_mask, object_mask, guess), eps
 
     def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         return objective(module, *with_noise(next(batches), step))

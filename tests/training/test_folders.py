@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from osor_video.errors import ConfigError, MaskError
+from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.shapes import dilate
 from osor_video.tensors import Mask
 from osor_video.training.__main__ import main
@@ -233,11 +235,22 @@ def test_the_share_says_how_often_a_pair_is_a_plate(
     assert not same(made[0], batches_of(*folders, share=0.5)[0])
     plates_only = batches_of(*folders, share=1.0)
     for index in range(4):
-        shot, _, _, effect_mask, _ = plates_only[index]
+        shot, _, _, effect_mask, *_ = plates_only[index]
         # Every plate shows the same dark figure, which no photograph has.
         dark = (shot[:, 0] < 0.3) & (shot[:, 1] < 0.14)
         assert bool((dark.flatten(1).sum(1) > 0).all())
         assert float(effect_mask[dark[:, None]].mean()) > 0.99
+
+
+def test_a_batch_brings_the_guess_its_run_begins_with(photos_folder: Path, cutouts_folder: Path) -> None:
+    made = batches_of(photos_folder, cutouts_folder, None)
+    for name, guess in FIRST_GUESSES.items():
+        config = made.config.model_copy(update={"first_guess": name})
+        shot, _, mask, *_, begun = replace(made, config=config)[0]
+        assert torch.equal(begun, guess(shot, mask))
+    published = made.config.model_copy(update={"prediction_type": "epsilon"})
+    shot, *_, begun = replace(made, config=published)[0]
+    assert torch.equal(begun, shot)
 
 
 def test_savp_writes_the_mask_of_two_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

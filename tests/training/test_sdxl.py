@@ -298,7 +298,7 @@ def test_the_objective_sees_the_published_picture(
     monkeypatch.setattr("osor_video.training.picture_loss.PictureLoss.__call__", look)
     image, mask = expected["image"], expected["mask"]
     with torch.no_grad():
-        objective(module, (image, image, mask, mask, mask), expected["noise"])
+        objective(module, (image, image, mask, mask, mask, image), expected["noise"])
     torch.testing.assert_close(seen[0] * 2 - 1, expected["decoded"], atol=1e-4, rtol=1e-4)
     if phase == 1:
         cells = nn.functional.interpolate(expected["mask_latent"], scale_factor=8)
