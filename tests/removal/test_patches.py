@@ -79,3 +79,15 @@ def test_a_hole_at_the_pictures_edge_is_filled() -> None:
     assert (filled - picture)[inside].abs().mean() < 0.5 * (
         interpolate_hole(torch.where(mask > 0, 1.0, picture), mask) - picture
     )[inside].abs().mean()
+
+
+def test_of_many_patches_a_quarter_asks_and_the_fill_is_about_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture, mask = bricks((96, 96)), hole((96, 96), (34, 36, 64, 60))
+    shot = torch.where(mask > 0, 1.0, picture)
+    every = fill_by_patches(shot, mask)
+    monkeypatch.setattr("osor_video.removal.patches.MANY_PATCHES", 100)
+    some = fill_by_patches(shot, mask)
+    assert not torch.equal(some, every)
+    assert (some - picture)[mask.expand_as(picture) > 0].abs().mean() < 0.035
