@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from osor_video.removal.record import FirstGuess
-from osor_video.removal.step import RIM_PX, halved, interpolate_hole
+from osor_video.removal.step import RIM_PX, grown, halved, interpolate_hole
 
 PATCH_PX = 7
 SWEEPS = (8, 4, 3, 2)
@@ -47,7 +47,7 @@ def fill_by_patches(image: Tensor, mask: Tensor) -> Tensor:
     hardly a whole patch lies outside the hole. Pixels outside the widened mask stay as they are.
     """
     guesses = interpolate_hole(image, mask)
-    widened = F.max_pool2d(mask, 2 * RIM_PX + 1, stride=1, padding=RIM_PX) > 0
+    widened = grown(mask, RIM_PX) > 0
     filled = [
         _fill(picture, guess, ~hole[0])
         for picture, guess, hole in zip(image.float(), guesses.float(), widened, strict=True)
@@ -64,7 +64,7 @@ FIRST_GUESSES: dict[FirstGuess, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _fill(picture: Tensor, guess: Tensor, known: Tensor) -> Tensor:
     levels = [_Level(picture, guess, known, finest=True)]
-    while _depth(~levels[-1].known).max() > COARSEST_DEPTH_PX:
+    while levels[-1].deepest_px > COARSEST_DEPTH_PX:
         below = levels[-1].half()
         if min(below.size_hw) < 2 * PATCH_PX or len(below.whole) < FEWEST_PATCHES:
             break
@@ -84,8 +84,7 @@ class _Level:
     """The picture at one size; ``pixels`` [H W, 3] change in the hole only.
 
     ``whole`` are the places of patches that lie outside the hole, ``asking`` of those that touch it and take part.
-    ``weights``
-    [asking, P P 3] says how sure each pixel of an asking patch is.
+    ``weights`` [asking, P P 3] says how sure each pixel of an asking patch is.
     """
 
     def __init__(self, picture: Tensor, guess: Tensor, known: Tensor, finest: bool = False) -> None:
@@ -93,7 +92,7 @@ class _Level:
         self.guess, self.known = guess, known
         self.pixels = torch.where(known, picture, guess).permute(1, 2, 0).reshape(-1, 3).contiguous()
         hole, half = (~known)[None, None].float(), PATCH_PX // 2
-        touches = F.max_pool2d(hole, PATCH_PX, stride=1, padding=half)[0, 0] > 0
+        touches = grown(hole, half)[0, 0] > 0
         inside = torch.zeros_like(known)
         inside[half : height - half, half : width - half] = True
         self.is_whole = (~touches & inside).flatten()
@@ -105,7 +104,9 @@ class _Level:
         self.gaps = (~known).flatten().nonzero()[:, 0]
         reach = torch.arange(-half, half + 1, device=known.device)
         self._offsets = (reach[:, None] * width + reach).flatten()
-        sureness = (DEPTH_BASE ** -_depth(~known)).flatten()
+        depth = _depth(~known)
+        self.deepest_px = float(depth.max())
+        sureness = (DEPTH_BASE**-depth).flatten()
         self._asked = self._around(self.asking, reach)
         self._voters = self._around(self.gaps, reach)
         self.weights = sureness[self._asked].repeat_interleave(3, dim=1)
@@ -114,8 +115,7 @@ class _Level:
 
     def half(self) -> _Level:
         """The level of half the size; a pixel is known where all that it covers is."""
-        picture = self.pixels.T.reshape(3, *self.size_hw)
-        small = halved(torch.cat([picture, self.guess, self.known[None].float()])[None])[0]
+        small = halved(torch.cat([self.picture(), self.guess, self.known[None].float()])[None])[0]
         return _Level(small[:3], small[3:6], small[6] == 1)
 
     def picture(self) -> Tensor:
@@ -142,11 +142,9 @@ class _Level:
     def _around(self, places: Tensor, reach: Tensor) -> Tensor:
         """Places of the pixels of the patches at ``places`` [N], [N, P P]; beyond the edge those on it."""
         height, width = self.size_hw
-        rows = (places // width)[:, None] + reach
-        columns = (places % width)[:, None] + reach
-        return (rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]).flatten(
-            1
-        )
+        rows = ((places // width)[:, None] + reach).clamp(0, height - 1)
+        columns = ((places % width)[:, None] + reach).clamp(0, width - 1)
+        return (rows[:, :, None] * width + columns[:, None]).flatten(1)
 
 
 @dataclass(frozen=True)

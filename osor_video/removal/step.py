@@ -81,7 +81,7 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
     coarse to fine: each level starts from the level of half its size and is relaxed a few times, each pixel of the hole
     towards the mean of its four neighbours. A mask without a border gives zeros.
     """
-    known = 1 - F.max_pool2d(mask, 2 * RIM_PX + 1, stride=1, padding=RIM_PX)
+    known = 1 - grown(mask, RIM_PX)
     levels = [(image * known, known)]
     while max(levels[-1][0].shape[-2:]) > 1:
         levels.append(tuple(halved(part) for part in levels[-1]))
@@ -122,7 +122,7 @@ def keep_detail(filled: Tensor, image: Tensor, hole: Tensor, alpha: Tensor) -> T
     [B, 1, H, W] leaves alone, only their share is kept. The low pass is a normalised convolution (Knutsson and Westin,
     1993): what lies in the hole does not run out of it.
     """
-    outside = 1 - _grown(hole)
+    outside = 1 - grown(hole, RIM_PX - 1)
     nearby = _lowpass(outside, DETAIL_PX).clamp(min=SMALLEST_WEIGHT)
     change = _lowpass((filled - image) * outside, DETAIL_PX) / nearby
     detail = (image - _lowpass(image, DETAIL_PX)).square().mean(dim=1, keepdim=True)
@@ -135,8 +135,9 @@ def keep_detail(filled: Tensor, image: Tensor, hole: Tensor, alpha: Tensor) -> T
     return share * (image + change).clamp(0, 1) + (1 - share) * filled
 
 
-def _grown(mask: Tensor) -> Tensor:
-    return F.max_pool2d(mask, 2 * RIM_PX - 1, stride=1, padding=RIM_PX - 1)
+def grown(mask: Tensor, radius_px: int) -> Tensor:
+    """``mask`` [B, 1, H, W] of 0 and 1, wider by ``radius_px`` along rows, columns and diagonals."""
+    return F.max_pool2d(mask, 2 * radius_px + 1, stride=1, padding=radius_px)
 
 
 def _lowpass(values: Tensor, sigma: int) -> Tensor:
