@@ -52,10 +52,8 @@ STILL_COST = 1 / 3
 MOST_LARGER = 2
 """Times that a plate may turn out too small."""
 OVERLAP_PX = 16
-BESIDE_FRAMES, BESIDE_SAMPLES = 2, 2
-"""Frames asked at most for what lies beside the object, and clear samples wanted there: its shadow may lie on all the others."""
 UNSHADED = 0.8
-"""Clearness of such a view."""
+"""Clearness of a view from which no shadow of the object is expected in it."""
 COVERAGE_STEP = 8
 """Pixels between the points on which the choice of frames is made."""
 
@@ -192,16 +190,11 @@ class Coverage:
         return [self._others[index] for index in chosen]
 
     def choose_beside(self, chosen: Sequence[ShotFrame]) -> list[ShotFrame]:
-        """At most ``BESIDE_FRAMES`` more than those ``chosen``, which show what lies beside the object clear of its shadow."""
+        """One frame more than those ``chosen``, if it shows anything beside the object that all of them may have in shadow."""
         taken = [self._others.index(frame) for frame in chosen]
         showing = self._views > UNSHADED
-        for _ in range(BESIDE_FRAMES):
-            counts = showing[taken].sum(axis=0)
-            best = self._best(showing, self._beside * _lack(counts, BESIDE_SAMPLES), taken)
-            if best is None:
-                break
-            taken.append(best)
-        return [self._others[index] for index in taken[len(chosen) :]]
+        best = self._best(showing, self._beside * ~showing[taken].any(axis=0), taken)
+        return [] if best is None else [self._others[best]]
 
     def _best(self, showing: Mask, worth: FloatMap, chosen: Sequence[int]) -> int | None:
         """The frame that shows the most of what is of ``worth``; None where none shows any."""
