@@ -27,7 +27,7 @@ needs_ray = pytest.mark.skipif(
 @needs_ray
 def test_a_killed_node_costs_only_what_it_was_at() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.batch.cluster", "--clips", "6", "--kill-only"],
+        [sys.executable, "-m", "tests.batch.cluster", "--clips", "12", "--kill-only"],
         capture_output=True,
         text=True,
         check=False,
@@ -37,7 +37,7 @@ def test_a_killed_node_costs_only_what_it_was_at() -> None:
         pytest.skip(f"Ray's nodes do not start here: {done.stderr.splitlines()[-1]}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(
-        r"one killed at work: \d worker lost, 1 clip begun again, 6 clips of the same bytes", done.stdout
+        r"one killed at work: \d worker lost, 1 clip begun again, 12 clips of the same bytes", done.stdout
     )
     assert "the same list again: nothing done, nothing changed" in done.stdout
 
