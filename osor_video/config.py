@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from osor_video.errors import ConfigError
 
 PRESETS = ("fast", "balanced", "best")
+
+
+def _word(value: Any) -> Any:
+    """The words on and off again, which YAML reads as yes and no."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_word)]
 
 
 class _Stage(BaseModel):
@@ -90,7 +98,7 @@ class BackgroundConfig(_Stage):
     """Samples wanted for each hidden pixel before no further frame is asked."""
     max_frames: int = Field(default=6, ge=1)
     """Frames asked at most for one frame; cost grows with it."""
-    first_frames: int = Field(default=2, ge=1)
+    first_frames: int = Field(default=4, ge=1)
     """Frames asked for the first guess, which then guides the rest."""
     plate: Path | None = None
     """Your own clean plate: a picture of the place without the object, or a clip with a frame for every frame."""
@@ -102,7 +110,7 @@ class BackgroundConfig(_Stage):
 class EffectsConfig(_Stage):
     """Finding the object's shadow and reflection."""
 
-    find: Literal["off", "auto", "strong"] = "auto"
+    find: Annotated[Literal["off", "auto", "strong"], BeforeValidator(_word)] = "auto"
     """off: only what is masked goes; strong: fainter effects and some farther away go too, at the price of false ones."""
     threshold: float = Field(default=0.12, gt=0)
     """Change of log luminance against the plate from which a pixel counts as shaded or mirrored."""
@@ -128,20 +136,23 @@ class RemovalConfig(_Stage):
     """Add the adapter to the base's weights once; else it stays beside them (needs peft), slower."""
     compile: bool = False
     """torch.compile the network; minutes at the first frame."""
-    offload: bool = False
-    """For GPUs with little memory: layers come to it one after the other."""
-    vae_tiling: Literal["auto", "on", "off"] = "auto"
+    offload: Switch = "auto"
+    """Whether the network stays in the computer's memory and its layers come to the GPU one after the other, which is slow;
+    auto: where it does not fit into the GPU's free memory."""
+    vae_tiling: Switch = "auto"
     """Whether the autoencoder works in tiles; auto where the GPU's free memory is short."""
     tiny_vae: str | Path | None = None
     """A tiny autoencoder that decodes in its place, for previews: a folder, or a hub name that is in the cache."""
-    published_raster_px: int = Field(default=512, ge=64, le=2048)
-    """``raster_px`` of SDXL and FLUX; FLUX takes 1024 at most."""
+    base: str | None = None
+    """The base of a published adapter that lies elsewhere: a folder, or a hub name that is in the cache."""
+    published_raster_px: int | None = Field(default=None, ge=64, le=2048)
+    """``raster_px`` of SDXL and FLUX, 1024 at most for FLUX; not given: 512 for SDXL and 1024 for FLUX, as published."""
     raster_px: int = Field(default=256, ge=64, le=2048)
     """Longer side of the crop as the compact model sees it; larger crops are shrunk by a whole factor."""
     context: float = Field(default=0.5, ge=0, le=4)
     """Surroundings shown to the model, as a share of the hole's longer side."""
     batch: int | None = Field(default=None, ge=1)
-    """Frames the network sees together; not given: 4 for SDXL on a GPU, else 1."""
+    """Frames the network sees together; not given: for SDXL 4, on a GPU 8, 4, 2 or 1 by its free memory; for others 1."""
     latent_warp: float = Field(default=0.8, ge=0, le=1)
     """Share of the carried latent in the hole; 0 makes every frame anew."""
     noise: Literal["shot", "frame"] = "shot"

@@ -14,15 +14,21 @@ Convention:
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
+
+from osor_video.errors import WeightsError
 
 Picture = npt.NDArray[np.uint8]
 """uint8 [H, W, 3] RGB."""
@@ -59,7 +65,43 @@ def resize_flow(flow: Tensor, size_hw: tuple[int, int]) -> Tensor:
 
 
 def load_tensors(path: Path) -> Any:
-    """What a ``.safetensors`` file, or a ``.pth`` or ``.pt`` of plain tensors, holds; the libraries' own errors."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """What a ``.safetensors`` file, or a ``.pth`` or ``.pt`` of plain tensors, holds; WeightsError says why it cannot be read.
+
+    Code that a pickle may bring along is never run.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # torch's word on the pickle's version; what matters is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        # torch's own text advises to switch the safety off.
+        raise WeightsError(
+            f"{path} cannot be read: it is damaged, or holds more than tensors, which could be code and is not run. "
+            "Fetch it again from where it was published."
+        ) from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # a damaged pickle raises nearly anything: KeyError, EOFError, ValueError
+        raise WeightsError(f"{path} cannot be read: it is damaged or not whole. Fetch it again.") from error
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a ``.safetensors`` file, or else one of torch's, whole or not at all; OSError where it cannot be written."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    part = path.with_name(path.name + ".part")
+    try:
+        if path.suffix == ".safetensors":
+            save_file(plain, part)
+        else:
+            torch.save(plain, part)
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise OSError(str(error)) from error
+    except RuntimeError as error:  # torch's for a full disk, in words of its own
+        part.unlink(missing_ok=True)
+        raise OSError("writing broke off, as it does on a full disk") from error

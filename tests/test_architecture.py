@@ -50,7 +50,7 @@ DOORS = {
             "removal/coder.py",
             "removal/autoencoder.py",
         ),
-        *("benchmark/fullsize.py", "training/"),
+        *("benchmark/random_sdxl.py", "training/"),
     ),
     "transformers": ("removal/prompt.py", "masks/sam.py"),
     "peft": ("removal/adapter.py",),

@@ -133,7 +133,7 @@ def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
         for job in plan:
             values = {"event": "plan", "job": job.name, "clip": str(job.clip), "frames": job.frames}
             values |= {"size_hw": job.size_hw, "masks": job.masks, "state": job.state, "why": job.why}
-            typer.echo(json.dumps(values | {"notes": job.notes}))
+            typer.echo(json.dumps(values | {"notes": job.notes, "licence": job.licence}))
         return
     if asked.quiet or not plan:
         return
@@ -150,6 +150,8 @@ def _tell_plan(asked: Asked, plan: list[Planned]) -> None:
     for job in plan:
         for note in job.notes:
             typer.echo(f"{'note':<9}{job.name}: {note}")
+    for licence in dict.fromkeys(job.licence for job in plan if job.licence):
+        typer.echo(f"{'licence':<9}{licence}")
 
 
 def _tell_cost(asked: Asked, plan: list[Planned]) -> None:
@@ -221,6 +223,8 @@ class Lines:
         kind = event["event"]
         if kind == "done":
             self._write(f"{'done':<9}{event['job']} in {event['wall_s']:.1f} s")
+        elif kind == "licence":
+            self._write(f"{'licence':<9}{event['why']}")
         elif kind in SPOKEN:
             say(f"{event['job']}: {event['why']}{', so it is tried again' if kind == 'again' else ''}")
 
@@ -252,7 +256,7 @@ class Bars:
             self._done[job] = {"all": 2 * self._frames.get(job, 0)}
             self._bars.remove_task(self._tasks.pop(job))
         self._bars.update(self._all, completed=sum(sum(stages.values()) for stages in self._done.values()))
-        if kind in ("done", *SPOKEN):
+        if kind in ("done", "licence", *SPOKEN):
             self._lines(event)
 
 

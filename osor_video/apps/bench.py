@@ -8,16 +8,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from osor_video.apps.exits import writing
 from osor_video.apps.progress import shown_progress
 from osor_video.apps.tables import show_tables
 from osor_video.benchmark.cases import Case, cases_from_clips, cases_from_configs
 from osor_video.benchmark.composites import Composite, make_case, read_composites
 from osor_video.benchmark.davis import correct, open_sequences, track
 from osor_video.benchmark.fidelity import measure_fidelity, quick_config
-from osor_video.benchmark.fullsize import UNETS, FullSizeJob, measure_fullsize
+from osor_video.benchmark.fullsize import FullSizeJob, measure_encoders, measure_fullsize
 from osor_video.benchmark.judge import judge_absent
 from osor_video.benchmark.people import Person, empty_place, read_people
 from osor_video.benchmark.people import make_case as make_person
+from osor_video.benchmark.random_sdxl import UNETS, Scale, write_random_model
 from osor_video.benchmark.run import Extent, measure_all
 from osor_video.benchmark.speed import LENGTHS, measure_speed
 from osor_video.benchmark.table import (
@@ -26,6 +28,7 @@ from osor_video.benchmark.table import (
     PEOPLE_HEADER,
     correction_rows,
     detail_rows,
+    encoder_rows,
     fidelity_rows,
     fullsize_rows,
     mask_rows,
@@ -40,6 +43,7 @@ from osor_video.flow.weights import build_flow
 from osor_video.masks.features import build_features
 from osor_video.pipeline import VideoRemover
 from osor_video.removal.model import quiet_libraries
+from osor_video.removal.sdxl import SdxlBackbone
 
 CASES = Path("configs/benchmark")
 COMPOSITES = CASES / "composites"
@@ -154,22 +158,29 @@ def measure_masks(
 
 
 def measure_fullsize_model(
-    removal: RemovalConfig, scale: str, frames: int, markdown_file: Path | None
+    removal: RemovalConfig, scale: str, frames: int, markdown_file: Path | None, model_folder: Path | None
 ) -> None:
-    """Print, and where asked for write, our path against the plain loop at SDXL's size with random weights."""
+    """Print, and where asked for write, our path against the plain loop at SDXL's size with random weights.
+
+    With ``model_folder`` nothing is measured: a model of random weights is written there.
+    """
     if removal.model != "osor-sdxl":
         raise ConfigError(f"--random-weights measures --model osor-sdxl, and the model is {removal.model}.")
     if scale not in UNETS:
         raise ConfigError(f"--scale is {scale!r}, expected one of: {', '.join(UNETS)}.")
+    size: Scale = "full" if scale == "full" else "tiny"
+    if model_folder is not None:
+        with writing(model_folder):
+            write_random_model(model_folder, size)
+        return
     job = FullSizeJob(
-        "full" if scale == "full" else "tiny",
-        removal.published_raster_px,
+        size,
+        removal.published_raster_px or SdxlBackbone.raster_px,
         frames,
         removal.batch,
         removal.device,
         removal.dtype,
         removal.compile,
     )
-    show_tables(
-        [(f"SDXL, {scale} size, random weights", *fullsize_rows(measure_fullsize(job)))], markdown_file
-    )
+    sides = f"SDXL, {scale} size, random weights", *fullsize_rows(measure_fullsize(job))
+    show_tables([sides, ("Text encoders, once a model", *encoder_rows(measure_encoders(job)))], markdown_file)

@@ -222,7 +222,17 @@ Pictures = Annotated[
 RandomWeights = Annotated[
     bool,
     typer.Option(
-        "--random-weights", help="With --model osor-sdxl: its true size, against a plain loop over frames."
+        "--random-weights",
+        help="With --model osor-sdxl: its true size on a 1080p clip of --frames (48), against a plain loop over frames; for a GPU "
+        "as it stands, for a processor add --frames 2 --set removal.published_raster_px=256.",
+    ),
+]
+RandomModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--write-model",
+        metavar="FOLDER",
+        help="With it: only write such a model, 7 GB, for remove --model FOLDER.",
     ),
 ]
 SpeedLengths = Annotated[
@@ -549,6 +559,7 @@ def bench(
     pictures: Pictures = None,
     random_weights: RandomWeights = False,
     scale: Annotated[str, typer.Option("--scale", help="With it: full, or tiny for a try.")] = "full",
+    write_model: RandomModel = None,
     model: Model = None,
     device: Device = None,
     dtype: Precision = None,
@@ -560,13 +571,14 @@ def bench(
     with spoken_errors():
         check_file_target(markdown, "--markdown", (".md",))
         check_folder_target(pictures, "--pictures")
+        check_folder_target(write_model, "--write-model")
         named = _networks(flow, flow_weights, tracker) | _model(model, device, dtype)
         values = load_config(preset, config, settings or [], named)
         from osor_video.apps import bench as benchmark  # noqa: PLC0415  (loads torch)
         from osor_video.benchmark.run import Extent  # noqa: PLC0415
 
         if random_weights:
-            benchmark.measure_fullsize_model(values.removal, scale, frames or 48, markdown)
+            benchmark.measure_fullsize_model(values.removal, scale, frames or 48, markdown, write_model)
         elif sources:
             benchmark.measure_sources(markdown)
         elif davis is not None:

@@ -33,7 +33,7 @@ class Planned:
     """One job: what ``remove`` is to be given, what its clip is, and what is still to be done.
 
     ``name`` is the output's within the folder of the results. ``why`` says why it is to be done again, ``notes`` what of the
-    source will not come through.
+    source will not come through, ``licence`` what a user of its model has to know.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Planned:
     why: str
     identity: Identity
     notes: tuple[str, ...] = ()
+    licence: str | None = None
     apart: bool = True
     """Whether its frames can be finished apart from each other."""
 
@@ -98,7 +99,7 @@ def plan_one(entry: Entry, out: Path) -> Planned:
     notes = check_clip(
         *(job.source, job.marks, job.regions, job.output, job.config, job.extras.matte, job.unfinished)
     )
-    notice_of(job.config.removal)  # refuses a model that is not there
+    licence = notice_of(job.config.removal)  # also refuses a model that is not there
     info = open_source(job.source, job.config.decode)
     name = job.output.relative_to(out).as_posix()
     mark = read_mark(out, name)
@@ -108,7 +109,7 @@ def plan_one(entry: Entry, out: Path) -> Planned:
     state, why = state_of(job.output, name, identity, mark)
     return Planned(
         *(name, entry.where, entry.given, job.source, job.output, info.frames, info.size_hw),
-        *(_masks(entry.given), state, why, identity, tuple(notes)),
+        *(_masks(entry.given), state, why, identity, tuple(notes), licence),
         apart=job.follow is None and not any(given.get(option) for option in NOT_SPLIT),
     )
 

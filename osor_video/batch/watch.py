@@ -37,6 +37,7 @@ class Watch:
         self._looked = -steady_s
         self._seen: dict[Path, list[Stamp]] = {}
         self._taken: dict[Path, list[Stamp]] = {}
+        self._licences: set[str] = set()
 
     def fresh(self) -> list[Planned]:
         """Jobs that came since; what cannot be done is told, once. Looks again after ``steady_s`` only."""
@@ -68,7 +69,12 @@ class Watch:
             if not beside(clip) and clip.suffix != SUFFIX:
                 return []
             entry = entry_of(clip, self._typed, self._out)
-            return [job for job in make_plan(Listed((entry,), ()), self._out) if job.state != "done"]
+            jobs = [job for job in make_plan(Listed((entry,), ()), self._out) if job.state != "done"]
         except OsorError as error:
             self._tell({"event": "refused", "job": clip.name, "why": str(error)})
             return []
+        for job in jobs:
+            if job.licence and job.licence not in self._licences:
+                self._licences.add(job.licence)
+                self._tell({"event": "licence", "job": job.name, "why": job.licence})
+        return jobs

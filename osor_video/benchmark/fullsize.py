@@ -20,17 +20,24 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import nn
 
+from osor_video.benchmark.random_sdxl import (
+    RANKS,
+    Scale,
+    encode_random_words,
+    random_adapter,
+    random_base,
+    random_encoders,
+    random_prompt,
+)
 from osor_video.config import RemovalConfig
 from osor_video.errors import OsorError
 from osor_video.memory import peak_memory_mb
-from osor_video.removal.adapter import DOWN, SDXL_LAYOUT, UP, attach_adapter, merge_adapter
+from osor_video.removal.adapter import attach_adapter, merge_adapter
 from osor_video.removal.choose import choose_device, choose_dtype
 from osor_video.removal.coder import LatentCoder
 from osor_video.removal.crop import bounding_box, plan_crops
-from osor_video.removal.prompt import PromptEmbeddings
 from osor_video.removal.published import PublishedModel, Running
 from osor_video.removal.record import ModelRecord
 from osor_video.removal.remover import OneStepRemover, RemovalInput, RemoverState
@@ -38,54 +45,10 @@ from osor_video.removal.sdxl import SdxlBackbone, SdxlBase
 from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
-Scale = Literal["full", "tiny"]
 Side = Literal["ours", "plain"]
 FRAME_HW = (1080, 1920)
 TIMESTEP = 400
-BLOCK = 1 << 22
 STAGES = ("encode", "network", "decode")
-
-COMMON = {
-    "in_channels": 9,
-    "out_channels": 4,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-}
-UNETS: dict[Scale, dict[str, Any]] = {
-    # 2567 million weights: unet/config.json of diffusers/stable-diffusion-xl-1.0-inpainting-0.1.
-    "full": COMMON
-    | {
-        "sample_size": 128,
-        "block_out_channels": (320, 640, 1280),
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        "layers_per_block": 2,
-        "transformer_layers_per_block": (1, 2, 10),
-        "attention_head_dim": (5, 10, 20),
-        "cross_attention_dim": 2048,
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816,
-    },
-    "tiny": COMMON
-    | {
-        "sample_size": 16,
-        "block_out_channels": (32, 64),
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "layers_per_block": 1,
-        "transformer_layers_per_block": (1, 2),
-        "attention_head_dim": (2, 4),
-        "cross_attention_dim": 64,
-        "norm_num_groups": 8,
-        "addition_time_embed_dim": 8,
-        "projection_class_embeddings_input_dim": 80,
-    },
-}
-VAES: dict[Scale, dict[str, Any]] = {
-    "full": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "norm_num_groups": 32},
-    "tiny": {"block_out_channels": (16, 16, 32, 32), "layers_per_block": 1, "norm_num_groups": 8},
-}
-RANKS: dict[Scale, int] = {"full": 256, "tiny": 8}
 
 
 @dataclass(frozen=True)
@@ -118,13 +81,28 @@ class FullSizeRun:
         return self.frames / max(self.wall_s, 1e-9)
 
 
+@dataclass(frozen=True)
+class EncoderRun:
+    """Of both text encoders, which run once for a model: their weights, seconds for a prompt, and memory."""
+
+    weights: int
+    seconds: float
+    peak_memory_mb: float | None
+
+
 def measure_fullsize(job: FullSizeJob) -> list[FullSizeRun]:
     """Both sides, the plain loop first, each in a fresh process; OsorError where one ends badly."""
     choose_device(job.device)  # an error of the user's is said before anything is built
-    return [_in_a_process(side, job) for side in ("plain", "ours")]
+    runs = [_in_a_process(side, job) for side in ("plain", "ours")]
+    return [FullSizeRun(**(values | {"raster_hw": tuple(values["raster_hw"])})) for values in runs]
 
 
-def _in_a_process(side: str, job: FullSizeJob) -> FullSizeRun:
+def measure_encoders(job: FullSizeJob) -> EncoderRun:
+    """The text encoders in a process of their own; the same errors."""
+    return EncoderRun(**_in_a_process("encoders", job))
+
+
+def _in_a_process(side: str, job: FullSizeJob) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "osor_video.benchmark.fullsize"],
         input=json.dumps({"side": side, "job": asdict(job)}),
@@ -136,84 +114,10 @@ def _in_a_process(side: str, job: FullSizeJob) -> FullSizeRun:
         lines = done.stderr.strip().splitlines() or ["no message, as when memory runs out"]
         raise OsorError(
             f"The {side} side of the measurement ended with code {done.returncode}: {lines[-1]}. Full size in float32 takes "
-            "about 20 GB; --dtype bfloat16 half of that."
+            "about 15 GB; --dtype bfloat16 half of that."
         )
-    values = json.loads(done.stdout.splitlines()[-1])
-    return FullSizeRun(**(values | {"raster_hw": tuple(values["raster_hw"])}))
-
-
-# --- networks ---------------------------------------------------------------------------------------------
-
-
-def random_base(scale: Scale, dtype: torch.dtype, seed: int = 0) -> SdxlBase:
-    """SDXL-inpainting's networks in ``dtype``, filled with seeded noise of the size that keeps values in bounds."""
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(**UNETS[scale])
-        vae = AutoencoderKL(
-            latent_channels=4,
-            scaling_factor=0.13025,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            **VAES[scale],
-        )
-    schedule = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
-    )
-    noise = _Noise(seed)
-    return SdxlBase(_filled(unet, dtype, noise), _filled(vae, torch.float32, noise), schedule)
-
-
-class _Noise:
-    """Seeded noise in any amount from one block of it, begun anywhere: drawing thousands of millions takes minutes."""
-
-    def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
-        self._block = torch.randn(BLOCK, generator=self._generator)
-
-    @torch.no_grad()
-    def fill(self, tensor: Tensor, spread: float) -> Tensor:
-        """Overwrite ``tensor`` with noise of standard deviation ``spread``."""
-        start = int(torch.randint(BLOCK, (1,), generator=self._generator))
-        turned = self._block.roll(start) * spread
-        for part in tensor.view(-1).split(BLOCK):
-            part.copy_(turned[: len(part)])
-        return tensor
-
-
-def _filled(network: Any, dtype: torch.dtype, noise: _Noise) -> Any:
-    network = nn.Module.to(network, dtype).to_empty(device="cpu").requires_grad_(False)
-    for name, parameter in network.named_parameters():
-        if parameter.ndim > 1:
-            noise.fill(parameter, 1 / math.sqrt(parameter[0].numel()))
-        else:
-            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-    return network.eval()
-
-
-def random_adapter(unet: Any, rank: int, dtype: torch.dtype, seed: int = 1) -> dict[str, Tensor]:
-    """An adapter of phase 2 for ``unet`` in the published layout, of seeded noise."""
-    noise, prefix = _Noise(seed), SDXL_LAYOUT.prefix
-    tensors: dict[str, Tensor] = {}
-    for name, layer in SDXL_LAYOUT.layers(unet).items():
-        out, inner, *kernel = layer.weight.shape
-        down = torch.empty(rank, inner, *kernel, dtype=dtype)
-        up = torch.empty(out, rank, *(1 for _ in kernel), dtype=dtype)
-        tensors[f"{prefix}{name}{DOWN}"] = noise.fill(down, 1 / math.sqrt(layer.weight[0].numel()))
-        tensors[f"{prefix}{name}{UP}"] = noise.fill(up, 0.01)
-    weight, bias = SDXL_LAYOUT.whole_names
-    tensors[weight] = noise.fill(torch.empty(5, *unet.conv_out.weight.shape[1:], dtype=dtype), 0.01)
-    tensors[bias] = torch.zeros(5, dtype=dtype)
-    return tensors
-
-
-def random_prompt(unet: Any) -> PromptEmbeddings:
-    """Embeddings of the widths that ``unet`` takes."""
-    generator, config = torch.Generator().manual_seed(2), unet.config
-    pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
-    return PromptEmbeddings(
-        torch.randn((1, 77, config["cross_attention_dim"]), generator=generator),
-        torch.randn((1, pooled), generator=generator),
-    )
+    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return values
 
 
 # --- the clip ---------------------------------------------------------------------------------------------
@@ -314,6 +218,21 @@ def run_plain(job: FullSizeJob) -> FullSizeRun:
     return _timed("plain", remove, list(clip(job.frames + 1)), base, device, size)
 
 
+def run_encoders(job: FullSizeJob) -> EncoderRun:
+    """One prompt, after one that does not count; on a GPU in half precision as ``removal/prompt.py`` has it."""
+    device = choose_device(job.device)
+    dtype = torch.float32 if device.type == "cpu" else torch.float16
+    encoders = random_encoders(job.scale)
+    for encoder in encoders:
+        encoder.to(device, dtype)
+    encode_random_words(encoders)
+    _finish(device)
+    begun = perf_counter()
+    encode_random_words(encoders)
+    weights = sum(parameter.numel() for encoder in encoders for parameter in encoder.parameters())
+    return EncoderRun(weights, perf_counter() - begun, _peak_mb(device))
+
+
 def plain_raster(frame_hw: tuple[int, int], short_px: int) -> tuple[int, int]:
     """The published script's raster: the short side at ``short_px``, both rounded up to multiples of 16."""
     scale = short_px / min(frame_hw)
@@ -339,8 +258,12 @@ def _timed(
         for portion in portions[1:]:
             remove(portion)
         wall = perf_counter() - begun
-    peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory_mb()
-    return FullSizeRun(side, frames, raster_hw, wall, seconds, peak)
+    return FullSizeRun(side, frames, raster_hw, wall, seconds, _peak_mb(device))
+
+
+def _peak_mb(device: torch.device) -> float | None:
+    """MiB of a CUDA device that torch held at most; elsewhere of the process."""
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory_mb()
 
 
 @contextmanager
@@ -384,5 +307,10 @@ def _finish(device: torch.device) -> None:
 
 if __name__ == "__main__":
     told = json.load(sys.stdin)
-    chosen = {"ours": run_ours, "plain": run_plain}[told["side"]]
+    sides: dict[str, Callable[[FullSizeJob], Any]] = {
+        "ours": run_ours,
+        "plain": run_plain,
+        "encoders": run_encoders,
+    }
+    chosen = sides[told["side"]]
     sys.stdout.write(json.dumps(asdict(chosen(FullSizeJob(**told["job"])))) + "\n")

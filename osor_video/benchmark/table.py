@@ -9,7 +9,7 @@ import numpy as np
 
 from osor_video.benchmark.davis import Tracked
 from osor_video.benchmark.fidelity import Fidelity
-from osor_video.benchmark.fullsize import FullSizeRun
+from osor_video.benchmark.fullsize import EncoderRun, FullSizeRun
 from osor_video.benchmark.run import CEILING, Outcome
 from osor_video.benchmark.speed import SpeedRun
 from osor_video.report import RunReport
@@ -145,13 +145,14 @@ def speed_rows(runs: Sequence[SpeedRun]) -> tuple[tuple[str, ...], Rows]:
 
 
 def fullsize_rows(runs: Sequence[FullSizeRun]) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows of both sides, milliseconds a frame in each network; the last column is against the first run."""
+    """Header and rows of both sides, milliseconds a frame in each network and besides; the last column is against the first."""
     stages = list(dict.fromkeys(stage for run in runs for stage in run.seconds))
     header = (
         "side",
         "raster",
         "frames/s",
         *(f"{stage} ms" for stage in stages),
+        "other ms",
         "peak MiB",
         "times the first",
     )
@@ -161,12 +162,19 @@ def fullsize_rows(runs: Sequence[FullSizeRun]) -> tuple[tuple[str, ...], Rows]:
             f"{run.raster_hw[1]}x{run.raster_hw[0]}",
             _number(run.frames_per_s, 3),
             *(f"{run.seconds.get(stage, 0.0) * 1000 / run.frames:.0f}" for stage in stages),
+            f"{(run.wall_s - sum(run.seconds.values())) * 1000 / run.frames:.0f}",
             _number(run.peak_memory_mb, 0),
             _number(run.frames_per_s / runs[0].frames_per_s, 2),
         ]
         for run in runs
     ]
     return header, body
+
+
+def encoder_rows(run: EncoderRun) -> tuple[tuple[str, ...], Rows]:
+    """Header and row of the text encoders."""
+    figures = f"{run.weights / 1e6:.0f} million", _number(run.seconds, 2), _number(run.peak_memory_mb, 0)
+    return ("weights", "seconds a prompt", "peak MiB"), [list(figures)]
 
 
 def fidelity_rows(found: Sequence[Fidelity]) -> tuple[tuple[str, ...], Rows]:

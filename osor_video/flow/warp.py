@@ -24,8 +24,9 @@ def warp(content: Tensor, flow: Tensor) -> Tensor:
     size_hw = (flow.shape[-2], flow.shape[-1])
     target = pixel_grid(size_hw, flow) + flow
     scale = flow.new_tensor([2 / max(size_hw[1] - 1, 1), 2 / max(size_hw[0] - 1, 1)]).view(1, 2, 1, 1)
-    grid = (target * scale - 1).permute(0, 2, 3, 1)
-    return F.grid_sample(content, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    # Kept inside by hand: grid_sample on Apple's GPUs knows no repeated edge.
+    grid = (target * scale - 1).clamp(-1, 1).permute(0, 2, 3, 1)
+    return F.grid_sample(content, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
 def inside(flow: Tensor) -> Tensor:

@@ -73,7 +73,9 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"Flow weights {path} do not exist. Give a raft_small state dict (.safetensors or .pth)."
         )
-    try:
-        return dict(load_tensors(path))
-    except Exception as error:
-        raise WeightsError(f"Flow weights {path} cannot be read: {error}") from error
+    state = load_tensors(path)
+    if not isinstance(state, dict):
+        raise WeightsError(
+            f"Flow weights {path} cannot be read: expected a state dict, found a {type(state).__name__}."
+        )
+    return state

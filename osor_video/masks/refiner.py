@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -82,7 +81,7 @@ def bundled_refiner() -> MaskRefiner:
     try:
         state = load_tensors(BUNDLED)
         refiner.load_state_dict({name: value.float() for name, value in state.items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (WeightsError, RuntimeError) as error:
         raise WeightsError(
             f"The tracker's weights {BUNDLED} are damaged or missing; install osor-video again."
         ) from error

@@ -15,16 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from osor_video.errors import ConfigError, WeightsError
-from osor_video.tensors import load_tensors
+from osor_video.tensors import load_tensors, save_tensors
 
 Tensors = dict[str, Tensor]
 WRAPPERS = ("module", "_orig_mod")
@@ -105,15 +102,17 @@ FLUX_LAYOUT = AdapterLayout(
 
 def read_adapter(path: Path) -> Tensors:
     """The tensors of a ``.pth`` or ``.safetensors`` file under clean names; WeightsError where it holds others."""
-    try:
-        state = load_tensors(path)
-    except (OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        raise WeightsError(f"The adapter {path} cannot be read: {error}") from error
+    state = load_tensors(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is no adapter: expected a state dict of tensors, and nothing else.")
     tensors = {clean_name(name): value for name, value in state.items()}
     if len(tensors) != len(state):
         raise WeightsError(f"{path} holds some tensors twice, with and without {' or '.join(WRAPPERS)}.")
+    broken = {name for name, value in tensors.items() if not bool(value.isfinite().all())}
+    if broken:
+        raise WeightsError(
+            f"{path} is damaged: {len(broken)} tensors ({_some(broken)}) hold values that are no numbers. Fetch it again."
+        )
     return tensors
 
 
@@ -123,14 +122,8 @@ def write_adapter(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise ConfigError(
             f"An adapter is written as {' or '.join(FILES)}, not {path.suffix or 'a folder'}: {path}"
         )
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    if path.suffix == ".safetensors":
-        save_file(plain, part)
-    else:
-        torch.save(plain, part)
-    part.replace(path)
+    save_tensors(path, tensors)
 
 
 def clean_name(name: str) -> str:
@@ -165,16 +158,20 @@ def merge_adapter(
     tensors: Mapping[str, Tensor],
     layout: AdapterLayout = SDXL_LAYOUT,
     origin: str = "The adapter",
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Make ``network`` what it is with the adapter beside it, in place and at no further cost in a step.
 
-    Every pair is added to its layer, in float32; the output layer gets the adapter's weights and its number of rows.
+    Every pair is added to its layer in float32, and the sum kept in ``dtype``, else the layer's own; the output layer gets
+    the adapter's weights and its number of rows.
     WeightsError where keys are missing or left over, or a shape does not fit; nothing has changed then.
     """
     for name, pair in _fitting_pairs(network, tensors, layout, origin).items():
         layer = network.get_submodule(name)
         delta = low_rank_delta(*(side.to(layer.weight.device) for side in pair))
-        layer.weight.copy_(layer.weight.float() + delta)
+        merged = (layer.weight.float() + delta).to(dtype or layer.weight.dtype)
+        # Anew, not in place: a weight that comes from a file then never takes memory of its own.
+        layer.weight = nn.Parameter(merged, layer.weight.requires_grad)
     _replace_output(network, tensors, layout)
 
 
@@ -190,11 +187,12 @@ def attach_adapter(
     Raises what ``merge_adapter`` raises, and ConfigError without peft.
     """
     _fitting_pairs(network, tensors, layout, origin)
-    add_adapters(network, adapter_rank(tensors, origin), layout)
-    own = dict(network.named_parameters())
+    with torch.device("meta"):  # the fresh pairs have no content, for theirs is at hand
+        add_adapters(network, adapter_rank(tensors, origin), layout)
     for name, value in tensors.items():
         if name.endswith((DOWN, UP)):
-            own[name.removeprefix(layout.prefix)].copy_(value)
+            layer = network.get_submodule(name.removeprefix(layout.prefix).removesuffix(".weight"))
+            layer.weight = nn.Parameter(value, requires_grad=False)
     _replace_output(network, tensors, layout)
 
 

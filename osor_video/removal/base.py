@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from osor_video.errors import WeightsError
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+STORED = {"F16": torch.float16, "BF16": torch.bfloat16}
+"""By their names in a safetensors file."""
 HALF = "fp16"
 """How diffusers marks the files of a base stored in half precision."""
 
@@ -27,31 +32,34 @@ def load_part(
     base: str,
     name: str,
     wanted: str,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     *,
     offline: bool = False,
 ) -> Any:
-    """``base/name`` as a ``kind`` of diffusers, in ``dtype``; the files in half precision where there are no others.
+    """``base/name`` as a ``kind`` of diffusers, in ``dtype`` (None: as stored); the files in half precision where there are no
+    others.
 
     WeightsError where it cannot be read (``wanted`` says what to give), and where its file does not hold exactly the
     weights of its configuration: diffusers would make up what is missing.
     """
     folder = Path(base) / name
-    only_half = folder.is_dir() and not [
-        p for p in folder.glob("*.safetensors*") if f".{HALF}." not in p.name
-    ]
+    _check_files(kind, folder)
+    files = sorted(folder.glob("*.safetensors"))
+    plain = [path for path in files if f".{HALF}." not in path.name]
     try:
-        network, info = kind.from_pretrained(
-            base,
-            subfolder=name,
-            use_safetensors=True,
-            torch_dtype=dtype,
-            output_loading_info=True,
-            local_files_only=offline,
-            # Elsewhere the other way of loading leaves tensors without content where weights are missing.
-            low_cpu_mem_usage=dtype != torch.float32,
-            **({"variant": HALF} if only_half else {}),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # between the libraries, of arguments we never give
+            network, info = kind.from_pretrained(
+                base,
+                subfolder=name,
+                use_safetensors=True,
+                torch_dtype=dtype or _stored_dtype(plain or files),
+                output_loading_info=True,
+                local_files_only=offline,
+                # Weights are read from the file when they are used; nothing is made up first.
+                low_cpu_mem_usage=True,
+                **({"variant": HALF} if files and not plain else {}),
+            )
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise WeightsError(
             f"The base {base} cannot be read: {' '.join(str(error).split())} {wanted}"
@@ -65,3 +73,30 @@ def load_part(
                 f"{', ...' if len(keys) > 3 else ''}). Fetch it again."
             )
     return network.eval().requires_grad_(False)
+
+
+def _stored_dtype(files: Sequence[Path]) -> torch.dtype:
+    """That of the first weight in them."""
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  (the file is no mapping)
+                return STORED.get(file.get_slice(name).get_dtype(), torch.float32)
+    return torch.float32
+
+
+def _check_files(kind: Any, folder: Path) -> None:
+    """WeightsError where a folder describes another network than ``kind``, or a file of weights is cut short."""
+    try:
+        described = json.loads((folder / "config.json").read_bytes()).get("_class_name", kind.__name__)
+    except (OSError, ValueError, AttributeError):
+        described = kind.__name__  # loading says what is wrong with it
+    if described != kind.__name__:
+        raise WeightsError(f"{folder} holds a {described}, expected a {kind.__name__}.")
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(
+                f"{path} cannot be read: it is damaged or not whole. Fetch it again."
+            ) from error

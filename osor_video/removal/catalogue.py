@@ -5,6 +5,7 @@ Published models lie in folders of the form of ``folder.py`` under one place, ``
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,25 +45,47 @@ class Published:
         """Where its adapter lies, or would."""
         return self.folder / Path(self.adapter).name
 
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the base that it needs: its encoders only until the prompt is encoded."""
+        has_prompt = any((self.folder / file).exists() for file in PROMPT_FILES)
+        return (*PARTS[self.kind], *(() if has_prompt else self.encoders))
+
+    def cached_base(self) -> Path | None:
+        """The base in the hub's cache, where it has all that is needed and its own folder has none."""
+        if (self.folder / BASE).is_dir():
+            return None
+        from osor_video.removal.fetch import cached_snapshot  # noqa: PLC0415  (the hub's client)
+
+        found = cached_snapshot(self.base)
+        return found if found is not None and all(_is_whole(found / part) for part in self.parts()) else None
+
     def missing(self) -> list[str]:
         """What is not there, each with where it belongs; empty where the model can run."""
-        has_prompt = any((self.folder / file).exists() for file in PROMPT_FILES)
-        parts = (*PARTS[self.kind], *(() if has_prompt else self.encoders))
-        places = [self.folder / BASE / part for part in parts]
+        places = [] if self.cached_base() else [self.folder / BASE / part for part in self.parts()]
         lacking = [f"{place}/ ({place.name}/ of {self.base})" for place in places if not _is_whole(place)]
         if not self.adapter_file.exists():
             lacking.append(f"{self.adapter_file} ({self.adapter} of {ADAPTERS})")
         return lacking
 
+    def lacking(self) -> str:
+        """The same as a part of a sentence: what to put where; empty where nothing is missing."""
+        parts = () if self.cached_base() else self.parts()
+        wanted = ", ".join(f"{part}/" for part in parts if not _is_whole(self.folder / BASE / part))
+        pieces = [f"{wanted} of {self.base} into {self.folder / BASE}"] if wanted else []
+        if not self.adapter_file.exists():
+            pieces.append(f"{self.adapter} of {ADAPTERS} into {self.folder}")
+        return ", and ".join(pieces)
+
     def open(self) -> ModelFolder:
         """Its folder; WeightsError that lists what is missing and where to put it."""
-        lacking = self.missing()
+        lacking = self.lacking()
         if lacking:
             raise WeightsError(
                 f"The model {self.name} is not whole here. Fetch it with: osor-video models fetch {self.name}; without "
-                f"a network put these in place: {'; '.join(lacking)}."
+                f"a network put {lacking}."
             )
-        return ModelFolder.open(self.adapter_file, self.name, self.licence)
+        cached = self.cached_base()
+        return ModelFolder.open(self.adapter_file, self.name, self.licence, str(cached) if cached else None)
 
 
 MODELS = {
@@ -98,7 +121,17 @@ def _is_whole(part: Path) -> bool:
     """Whether a part of a base has its files: weights, or for those without any their settings; and none is half there."""
     has_weights = not part.name.startswith(("scheduler", "tokenizer"))
     wanted = "*.safetensors" if has_weights else "*.json"
-    return any(part.glob(wanted)) and not any(part.glob("*.part"))
+    pieces = [_pieces(index) for index in part.glob("*.safetensors.index*.json")]
+    has_all = not pieces or any(all((part / name).exists() for name in names) for names in pieces)
+    return any(part.glob(wanted)) and has_all and not any(part.glob("*.part"))
+
+
+def _pieces(index: Path) -> set[str]:
+    """The files that an index of weights in several of them names; itself where it cannot be read."""
+    try:
+        return set(json.loads(index.read_bytes())["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return {index.name}
 
 
 def bundled_model_path() -> Path:

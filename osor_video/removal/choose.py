@@ -8,10 +8,12 @@ import torch
 
 from osor_video.config import RemovalConfig
 from osor_video.errors import ConfigError, WeightsError
+from osor_video.removal.adapter import FILES
 from osor_video.removal.catalogue import BUNDLED, FLUX_NOTICE, MODELS, bundled_model_path
-from osor_video.removal.folder import ModelFolder, is_published
+from osor_video.removal.folder import BASE, ModelFolder, is_published
 from osor_video.removal.model import OsorModel
 from osor_video.removal.prediction import RemovalModel
+from osor_video.removal.record import RECORD_FILE
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT = "osor-sdxl"
@@ -28,7 +30,7 @@ def build_model(config: RemovalConfig) -> RemovalModel:
     from osor_video.removal.published import Running, load_published  # noqa: PLC0415  (many need the bundled one only)
 
     device = choose_device(config.device)
-    if config.offload and device.type == "cpu":
+    if config.offload == "on" and device.type == "cpu":
         raise ConfigError(
             "removal.offload is for GPUs with little memory, and the device is cpu. Leave it out."
         )
@@ -47,6 +49,11 @@ def build_model(config: RemovalConfig) -> RemovalModel:
 def find_model(config: RemovalConfig) -> Path | ModelFolder:
     """Where the model lies that ``config`` names: the folder of a compact one, or the parts of a published one."""
     named = config.model
+    if config.base is not None and (named is None or str(named) in (BUNDLED, *MODELS)):
+        raise ConfigError(
+            f"removal.base is {config.base}, and {named or 'the model that is chosen'} has its own. Give it with the path of an "
+            "adapter (--model ADAPTER.pth)."
+        )
     if named is None:
         default = MODELS[DEFAULT]
         wanted = choose_device(config.device).type == "cuda" and not default.missing()
@@ -60,7 +67,14 @@ def find_model(config: RemovalConfig) -> Path | ModelFolder:
         raise WeightsError(
             f"The model {str(named)!r} is neither a name ({', '.join((BUNDLED, *MODELS))}) nor a folder that exists."
         )
-    return ModelFolder.open(path) if is_published(path) else path
+    if is_published(path):
+        return ModelFolder.open(path, base_name=config.base)
+    if path.is_file() or not (path / RECORD_FILE).exists():
+        raise WeightsError(
+            f"{path} is no model: expected a folder with {BASE}/ and an adapter, an adapter ({' or '.join(FILES)}), or a "
+            f"compact model's folder with {RECORD_FILE}. See osor-video models for those with a name."
+        )
+    return path
 
 
 def notice_of(config: RemovalConfig) -> str | None:
@@ -98,9 +112,10 @@ def _compact(folder: Path, config: RemovalConfig) -> OsorModel:
         "dtype": config.dtype not in ("auto", "float32"),
         "merge": not config.merge,
         "compile": config.compile,
-        "offload": config.offload,
+        "offload": config.offload == "on",
         "vae_tiling": config.vae_tiling == "on",
         "tiny_vae": config.tiny_vae is not None,
+        "base": config.base is not None,
     }
     named = [f"removal.{option}" for option, is_asked in asked.items() if is_asked]
     if named:

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
+from osor_video.config import Switch
 from osor_video.errors import WeightsError
 from osor_video.removal.base import load_part
+from osor_video.removal.room import free_bytes, pictures_that_fit, tiles
 
-BYTES_PER_PX = 7600
-"""Of SDXL's decoder in float32 at its widest, for each pixel of the picture."""
-SHARE_OF_FREE = 0.8
-Tiling = Literal["auto", "on", "off"]
+TILE_PX = 512
+"""Side of a tile, at most."""
 
 
 class LatentCoder:
     """An AutoencoderKL whose posterior's mode is the latent; a tiny autoencoder may decode in its place.
 
-    One picture at a time passes through it, so that a batch costs no more memory than a frame; where even that is
-    too much it works in tiles, whose seams are blended. Pictures may be decoded from several threads.
+    As many pictures pass through it together as free memory allows, on a processor one; where even one is too much it
+    works in tiles, whose seams are blended. Pictures may be decoded from several threads.
     """
 
     def __init__(
-        self, vae: Any, device: torch.device, dtype: torch.dtype, tiling: Tiling = "auto", tiny: Any = None
+        self, vae: Any, device: torch.device, dtype: torch.dtype, tiling: Switch = "auto", tiny: Any = None
     ) -> None:
         config = vae.config
         self.latent_channels = int(config["latent_channels"])
@@ -36,6 +36,9 @@ class LatentCoder:
         # SDXL's autoencoder overflows in half precision, not in bfloat16.
         overflows = dtype == torch.float16 and config.get("force_upcast", True)
         self.dtype = torch.float32 if overflows else dtype
+        if vae.tile_sample_min_size > TILE_PX:
+            # Its own tiles are as large as any crop, so that nothing would ever be cut.
+            vae.tile_sample_min_size, vae.tile_latent_min_size = TILE_PX, TILE_PX // 8
         self._vae = nn.Module.to(vae, device, self.dtype, memory_format=torch.channels_last).eval()
         self._tiny = None if tiny is None else nn.Module.to(tiny, device, self.dtype).eval()
         self._device, self._tiling, self._lock = device, tiling, Lock()
@@ -48,8 +51,8 @@ class LatentCoder:
     def encode(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] in [0, 1] -> z [B, C, h, w], float32."""
         with self._lock:
-            self._choose_tiling(image.shape[-2] * image.shape[-1])
-            modes = [self._mode(one) for one in image.split(1)]
+            together = self._prepare(image.shape[-2] * image.shape[-1])
+            modes = [self._mode(some) for some in image.split(together)]
         return (torch.cat(modes).float() - self.shift) * self.scale
 
     def decode(self, z: Tensor) -> Tensor:
@@ -64,8 +67,8 @@ class LatentCoder:
                 # Tiny autoencoders are made for latents as the network sees them, scaled.
                 pictures = [self._tiny.decode(one.to(self.dtype)).sample for one in z.split(1)]
             else:
-                self._choose_tiling(64 * z.shape[-2] * z.shape[-1])
-                modes = (z / self.scale + self.shift).to(self.dtype).split(1)
+                together = self._prepare(64 * z.shape[-2] * z.shape[-1])
+                modes = (z / self.scale + self.shift).to(self.dtype).split(together)
                 pictures = [self._vae.decode(_last(one)).sample for one in modes]
         return torch.cat(pictures).float()
 
@@ -74,14 +77,13 @@ class LatentCoder:
         mode: Tensor = self._vae.encode(_last(pixels.to(self.dtype))).latent_dist.mode()
         return mode
 
-    def _choose_tiling(self, pixels: int) -> None:
-        if self._tiling == "auto":
-            wanted = pixels * BYTES_PER_PX * self.dtype.itemsize // 4
-            tiled = self._device.type == "cuda" and wanted > SHARE_OF_FREE * free_bytes(self._device)
-        else:
-            tiled = self._tiling == "on"
+    def _prepare(self, pixels: int) -> int:
+        """Choose tiles or none for pictures of so many pixels; returns how many may pass together."""
+        free = free_bytes(self._device)
+        tiled = tiles(self._tiling, pixels, self.dtype, free)
         if tiled != bool(self._vae.use_tiling):
             (self._vae.enable_tiling if tiled else self._vae.disable_tiling)()
+        return 1 if tiled else pictures_that_fit(pixels, self.dtype, free)
 
 
 def load_tiny(source: Path | str, latent_channels: int, *, offline: bool = False) -> Any:
@@ -96,13 +98,6 @@ def load_tiny(source: Path | str, latent_channels: int, *, offline: bool = False
             "taesdxl is made for SDXL, taef1 for FLUX."
         )
     return tiny
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory of a CUDA device that is free, or held by torch and unused."""
-    free, _ = torch.cuda.mem_get_info(device)
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(free + held)
 
 
 def _last(tensor: Tensor) -> Tensor:

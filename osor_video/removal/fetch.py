@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import FileIO
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import build_hf_headers, disable_progress_bars
+from huggingface_hub.utils import build_hf_headers, disable_progress_bars, logging
 
 from osor_video.errors import WeightsError
 from osor_video.removal.base import HALF, HUB_NAME
@@ -31,6 +33,7 @@ from osor_video.report import Progress, silent
 
 SPARE_BYTES = 1 << 30
 TENSORS = ".safetensors"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PART = ".part"
 """End of the name of a file that has come in part."""
 
@@ -69,20 +72,25 @@ class _CountedFile(FileIO):
         self._tell_bytes, self._before = tell_bytes, before
 
     def write(self, content: Any, /) -> int:
-        written = super().write(content)
+        left = memoryview(content)
+        # A write may end early, and the client does not look; the next one says that the disk is full.
+        while left:
+            left = left[super().write(left) :]
         self._tell_bytes(self._before + self.tell())
-        return written
+        return len(content)
 
 
 def fetch(model: Published, progress: Progress = silent, endpoint: str | None = None) -> Path:
-    """Bring ``model`` into its folder and return that; what is there already stays, what is half there goes on.
+    """Bring ``model`` into its folder and return that; what is there already stays, what is half there goes on, and a base
+    in the hub's own cache is not fetched again.
 
     Progress is in MiB. WeightsError, with the next step, where there is no network, no permission, no space, or where a
     file is not what the hub says it is.
     """
     api = HfApi(endpoint=endpoint)
     try:
-        files = [*_base_files(api, model), *_adapter_files(api, model)]
+        base = [] if model.cached_base() else _base_files(api, model)
+        files = [*base, *_adapter_files(api, model)]
         total, come = sum(file.size for file in files), sum(file.bytes_here() for file in files)
         _check_space(model, total - come)
 
@@ -107,6 +115,11 @@ def fetch(model: Published, progress: Progress = silent, endpoint: str | None = 
             "to put them."
         ) from error
     except (OfflineModeIsEnabled, HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise WeightsError(
+                f"{model.name} cannot be written to {model.folder}: {error.strerror}. What has come so far is kept: free some "
+                "space and give the same command again, or name another place with OSOR_VIDEO_MODELS."
+            ) from error
         raise WeightsError(_no_network(model, error)) from error
     return model.folder
 
@@ -175,6 +188,7 @@ def _fetch_file(
     if constants.HF_HUB_OFFLINE:
         raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
     disable_progress_bars()
+    logging.set_verbosity(CRITICAL)  # its word on every broken line; what matters is said in one sentence
     file.target.parent.mkdir(parents=True, exist_ok=True)
     if file.bytes_here() > file.size:
         file.part.unlink()
@@ -207,8 +221,8 @@ def _check_space(model: Published, wanted: int) -> None:
 
 
 def _no_network(model: Published, error: Exception) -> str:
-    lacking = model.missing()
-    places = f" Without a network put these in place: {'; '.join(lacking)}." if lacking else ""
+    lacking = model.lacking()
+    places = f" Without a network put {lacking}." if lacking else ""
     return f"{model.name} cannot be fetched: {_short(error)}{places} What has come so far is kept; the same command goes on."
 
 

@@ -37,8 +37,8 @@ class FluxBase:
         return int(self.vae.config["latent_channels"])
 
 
-def load_base(base: str, dtype: torch.dtype = torch.float32, *, offline: bool = False) -> FluxBase:
-    """Load ``transformer/`` in ``dtype`` and ``vae/`` in float32; WeightsError as for SDXL."""
+def load_base(base: str, dtype: torch.dtype | None = torch.float32, *, offline: bool = False) -> FluxBase:
+    """Load ``transformer/`` in ``dtype`` (None: as stored) and ``vae/`` in float32; WeightsError as for SDXL."""
     check_base_name(base, WANTED_BASE)
     vae = load_part(AutoencoderKL, base, "vae", WANTED_BASE, offline=offline)
     transformer = load_part(FluxTransformer2DModel, base, "transformer", WANTED_BASE, dtype, offline=offline)
@@ -69,7 +69,7 @@ class FluxBackbone:
 
     layout = FLUX_LAYOUT
     multiple_px = 16
-    largest_px: int | None = 1024
+    raster_px = largest_px = 1024
 
     def __init__(self, base: FluxBase, prompt: PromptEmbeddings) -> None:
         config = base.transformer.config

@@ -7,7 +7,7 @@
         NAME.json                  its record, where it comes from osor_video.training (may name the base)
         fixed_prompt_embeds.pt     the prompt's embeddings, or prompt.safetensors; made once where there are none
 
-A lone adapter with its record is a model too, and so is a folder without ``base/`` whose record names one.
+A lone adapter with its record is a model too, and so is a folder without ``base/`` whose record, or whose user, names one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
+
+import torch
 
 from osor_video.errors import WeightsError
 from osor_video.removal import adapter as adapters
@@ -48,13 +50,20 @@ class ModelFolder:
     licence: str = UNKNOWN_LICENCE
 
     @classmethod
-    def open(cls, path: Path, name: str | None = None, licence: str = UNKNOWN_LICENCE) -> Self:
-        """Find the parts of the folder, or of the lone adapter, at ``path``; WeightsError says what is missing."""
+    def open(
+        cls, path: Path, name: str | None = None, licence: str = UNKNOWN_LICENCE, base_name: str | None = None
+    ) -> Self:
+        """Find the parts of the folder, or of the lone adapter, at ``path``; WeightsError says what is missing.
+
+        ``base_name``: a folder or a hub name in the cache, which goes before ``base/`` and before what the record names.
+        """
         folder = path if path.is_dir() else path.parent
         adapter = path if path.is_file() else _adapter_in(folder)
         record_path = adapter.with_suffix(".json")
         record = AdapterRecord.read(record_path) if record_path.exists() else None
-        base = _base_of(folder, record)
+        base = _base_of(
+            folder, base_name or (None if (folder / BASE).is_dir() or record is None else record.base)
+        )
         kind = kind_of(base)
         missing = [part for part in PARTS[kind] if not (base / part).is_dir()]
         if missing:
@@ -67,15 +76,15 @@ class ModelFolder:
         )
         return cls(name or folder.resolve().name, kind, str(base), adapter, record, prompt, licence)
 
-    def read_prompt(self) -> PromptEmbeddings:
-        """The embeddings of the fixed prompt; made with the base's text encoders the first time, then kept.
+    def read_prompt(self, device: torch.device) -> PromptEmbeddings:
+        """The embeddings of the fixed prompt; made with the base's text encoders the first time, on ``device``, then kept.
 
         WeightsError where there are neither, or where they cannot be kept.
         """
         if self.prompt.exists():
             return PromptEmbeddings.read(self.prompt)
         encode = encode_flux_prompt if self.kind == "flux" else encode_prompt
-        made: PromptEmbeddings = encode(self.base, PROMPT, half=True)
+        made: PromptEmbeddings = encode(self.base, PROMPT, half=True, device=device)
         try:
             made.write(self.prompt)
         except OSError as error:
@@ -138,21 +147,23 @@ def _adapter_in(folder: Path) -> Path:
     return found[0]
 
 
-def _base_of(folder: Path, record: AdapterRecord | None) -> Path:
-    if (folder / BASE).is_dir():
-        return folder / BASE
-    if record is not None and Path(record.base).is_dir():
-        return Path(record.base)
-    if record is not None:
-        from osor_video.removal.fetch import cached_snapshot  # noqa: PLC0415  (most folders need no hub)
-
-        snapshot = cached_snapshot(record.base)
-        if snapshot is not None:
-            return snapshot
+def _base_of(folder: Path, named: str | None) -> Path:
+    """``base/``, unless another is ``named``: a folder, or a repository in the hub's cache."""
+    if named is None:
+        if (folder / BASE).is_dir():
+            return folder / BASE
         raise WeightsError(
-            f"The base {record.base} of {folder} is neither a folder nor in the hub's cache. Put it into {folder / BASE}."
+            f"{folder} has no {BASE}/. Put the base in diffusers' layout there: unet/, vae/ and scheduler/, or transformer/ "
+            "and vae/; or name one with --set removal.base=NAME."
         )
-    raise WeightsError(
-        f"{folder} has no {BASE}/. Put the base in diffusers' layout there: unet/, vae/ and scheduler/, or transformer/ "
-        "and vae/."
-    )
+    if Path(named).is_dir():
+        return Path(named)
+    from osor_video.removal.fetch import cached_snapshot  # noqa: PLC0415  (most folders need no hub)
+
+    snapshot = cached_snapshot(named)
+    if snapshot is None:
+        raise WeightsError(
+            f"The base {named} of {folder} is neither a folder nor in the hub's cache. Put it into {folder / BASE}, or "
+            f"fetch it with: hf download {named}"
+        )
+    return snapshot

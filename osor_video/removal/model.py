@@ -51,7 +51,7 @@ def quiet_libraries() -> None:
 class OsorModel:
     """The autoencoder and the one-step backbone of one model folder, ready for inference."""
 
-    is_compact, frames_together = True, 1
+    is_compact = True
 
     def __init__(
         self,
@@ -85,6 +85,10 @@ class OsorModel:
     def raster_limit_px(self) -> int | None:
         """Any size will do."""
         return None
+
+    def frames_together(self, raster_px: int) -> int:
+        """One: a processor gains nothing from more."""
+        return 1
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Tensor:

@@ -64,9 +64,8 @@ class RemovalModel(Protocol):
         """Whether it is small, and seen to do best on small crops."""
         ...
 
-    @property
-    def frames_together(self) -> int:
-        """Frames that the network sees best together, where nobody says how many."""
+    def frames_together(self, raster_px: int) -> int:
+        """Frames of ``raster_px`` that the network sees best together, where nobody says how many."""
         ...
 
     def raster_limit_px(self) -> int | None:

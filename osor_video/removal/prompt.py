@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from osor_video.errors import ConfigError, WeightsError
 from osor_video.removal.base import HALF
-from osor_video.tensors import load_tensors
+from osor_video.removal.room import SHARE_OF_FREE, free_bytes
+from osor_video.tensors import load_tensors, save_tensors
 
 PROMPT = "Remove the instance of object"
 """The prompt of all published OSOR weights."""
 TOKENS, POOLED = "prompt_embeds", "pooled_prompt_embeds"
 FLUX_TOKENS = 512
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +33,12 @@ class PromptEmbeddings:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read ``prompt_embeds`` and ``pooled_prompt_embeds`` of a ``.safetensors`` or ``.pt`` file; WeightsError."""
+        state = load_tensors(path)
         try:
-            state = load_tensors(path)
             found = cls(state[TOKENS].float(), state[POOLED].float())
-        except (
-            OSError,
-            RuntimeError,
-            EOFError,
-            UnpicklingError,
-            SafetensorError,
-            KeyError,
-            TypeError,
-        ) as error:
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise WeightsError(
-                f"The prompt embeddings {path} cannot be read: expected the tensors {TOKENS} and {POOLED} ({error})."
+                f"{path} holds no prompt embeddings: expected the tensors {TOKENS} and {POOLED}."
             ) from error
         shapes = (tuple(found.tokens.shape), tuple(found.pooled.shape))
         if [len(shape) for shape in shapes] != [3, 2] or shapes[0][0] != 1 or shapes[1][0] != 1:
@@ -55,8 +48,8 @@ class PromptEmbeddings:
         return found
 
     def write(self, path: Path) -> None:
-        """Write the same as safetensors."""
-        save_file({TOKENS: self.tokens.contiguous(), POOLED: self.pooled.contiguous()}, path)
+        """Write the same, whole or not at all; OSError where it cannot be written."""
+        save_tensors(path, {TOKENS: self.tokens, POOLED: self.pooled})
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Self:
         """The same on a device, in a precision."""
@@ -74,39 +67,57 @@ class PromptEmbeddings:
 
 
 @torch.no_grad()
-def encode_prompt(base: str, prompt: str = PROMPT, *, half: bool = False) -> PromptEmbeddings:
+def encode_prompt(
+    base: str, prompt: str = PROMPT, *, half: bool = False, device: torch.device = CPU
+) -> PromptEmbeddings:
     """Encode ``prompt`` with both text encoders of ``base``, a folder in diffusers' layout or a name on the hub.
 
     SDXL's way (arXiv 2307.01952, section 2.1): the layer before the last of both encoders, concatenated, and the
-    second's projected summary. ``half``: in float16, as OSOR's fixed embeddings were made. ConfigError without
-    transformers, WeightsError where the encoders cannot be read.
+    second's projected summary. ``half``: float16 numbers, as OSOR's fixed embeddings are; a GPU with room for an encoder
+    works in float16 too, a processor in float32, since most take minutes in any other. ConfigError without transformers,
+    WeightsError where the encoders cannot be read.
     """
     library = _transformers()
     kinds = (library.CLIPTextModel, library.CLIPTextModelWithProjection)
+    dtype = torch.float16 if half else torch.float32
     layers, pooled = [], torch.empty(0)
     for kind, end in zip(kinds, ("", "_2"), strict=True):
-        tokenizer, encoder = _load_encoder(
-            base, library.CLIPTokenizer, kind, end, torch.float16 if half else torch.float32
-        )
-        said = encoder(_numbers(tokenizer, prompt, tokenizer.model_max_length), output_hidden_states=True)
-        layers.append(said.hidden_states[-2])
-        pooled = said[0]
-    return PromptEmbeddings(torch.cat(layers, dim=-1).float(), pooled.float())
+        tokenizer, encoder = _load_encoder(base, library.CLIPTokenizer, kind, end, dtype, device)
+        numbers = _numbers(tokenizer, prompt, tokenizer.model_max_length)
+        said = encoder(numbers.to(encoder.device), output_hidden_states=True)
+        layers.append(_kept(said.hidden_states[-2], dtype))
+        pooled = _kept(said[0], dtype)
+    return PromptEmbeddings(torch.cat(layers, dim=-1), pooled)
 
 
 @torch.no_grad()
-def encode_flux_prompt(base: str, prompt: str = PROMPT, *, half: bool = False) -> PromptEmbeddings:
+def encode_flux_prompt(
+    base: str, prompt: str = PROMPT, *, half: bool = False, device: torch.device = CPU
+) -> PromptEmbeddings:
     """Encode ``prompt`` as FLUX does: T5's last layer for the tokens, [1, 512, D], CLIP's summary for ``pooled``.
 
-    ``half``: in bfloat16, for T5 overflows in float16. Errors as for ``encode_prompt``.
+    ``half``: bfloat16, for T5 overflows in float16. The rest as for ``encode_prompt``.
     """
     library = _transformers()
     dtype = torch.bfloat16 if half else torch.float32
-    tokenizer, clip = _load_encoder(base, library.CLIPTokenizer, library.CLIPTextModel, "", dtype)
-    pooled = clip(_numbers(tokenizer, prompt, tokenizer.model_max_length)).pooler_output
-    tokenizer, t5 = _load_encoder(base, library.AutoTokenizer, library.T5EncoderModel, "_2", dtype)
-    tokens = t5(_numbers(tokenizer, prompt, FLUX_TOKENS)).last_hidden_state
-    return PromptEmbeddings(tokens.float(), pooled.float())
+    tokenizer, clip = _load_encoder(base, library.CLIPTokenizer, library.CLIPTextModel, "", dtype, device)
+    numbers = _numbers(tokenizer, prompt, tokenizer.model_max_length)
+    pooled = _kept(clip(numbers.to(clip.device)).pooler_output, dtype)
+    tokenizer, t5 = _load_encoder(base, library.AutoTokenizer, library.T5EncoderModel, "_2", dtype, device)
+    tokens = t5(_numbers(tokenizer, prompt, FLUX_TOKENS).to(t5.device)).last_hidden_state
+    return PromptEmbeddings(_kept(tokens, dtype), pooled)
+
+
+def _kept(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """float32 on the processor, rounded to ``dtype``."""
+    return tensor.to(dtype).float().cpu()
+
+
+def clip_encoders(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Any, Any]:
+    """SDXL's two kinds of text encoder, fresh, of these sizes; ConfigError without transformers."""
+    library = _transformers()
+    config = library.CLIPTextConfig
+    return library.CLIPTextModel(config(**first)), library.CLIPTextModelWithProjection(config(**second))
 
 
 def _transformers() -> Any:
@@ -120,21 +131,28 @@ def _transformers() -> Any:
     return transformers
 
 
-def _load_encoder(base: str, tokenizer_kind: Any, kind: Any, end: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """``tokenizer{end}/`` and ``text_encoder{end}/`` of a base."""
+def _load_encoder(
+    base: str, tokenizer_kind: Any, kind: Any, end: str, dtype: torch.dtype, device: torch.device
+) -> tuple[Any, Any]:
+    """``tokenizer{end}/`` and ``text_encoder{end}/`` of a base, on ``device`` in ``dtype`` where it has room, else in float32."""
     folder = Path(base) / f"text_encoder{end}"
     plain = [path for path in folder.glob("*.safetensors") if f".{HALF}." not in path.name]
     variant = {"variant": HALF} if folder.is_dir() and not plain else {}
     try:
         tokenizer = tokenizer_kind.from_pretrained(base, subfolder=f"tokenizer{end}")
-        encoder = kind.from_pretrained(base, subfolder=f"text_encoder{end}", dtype=dtype, **variant)
+        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        free = free_bytes(device)
+        place, used = (
+            (device, dtype) if free is not None and size < SHARE_OF_FREE * free else (CPU, torch.float32)
+        )
+        encoder = kind.from_pretrained(base, subfolder=f"text_encoder{end}", dtype=used, **variant)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(
             f"{base} has no readable tokenizer{end}/ and text_encoder{end}/: {reason} Give the whole base, or "
             "ready prompt embeddings."
         ) from error
-    return tokenizer, encoder.eval()
+    return tokenizer, encoder.to(place).eval()
 
 
 def _numbers(tokenizer: Any, prompt: str, length: int) -> Tensor:

@@ -7,12 +7,14 @@ the network, the clean latent it implies, blend with alpha, decode.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from osor_video.config import Switch
 from osor_video.errors import WeightsError
 from osor_video.removal import flux, sdxl
 from osor_video.removal.adapter import (
@@ -24,11 +26,12 @@ from osor_video.removal.adapter import (
     merge_adapter,
     read_adapter,
 )
-from osor_video.removal.coder import LatentCoder, Tiling, load_tiny
+from osor_video.removal.coder import LatentCoder, load_tiny
 from osor_video.removal.folder import ModelFolder
 from osor_video.removal.prediction import Prediction
 from osor_video.removal.prompt import PromptEmbeddings
 from osor_video.removal.record import ModelRecord
+from osor_video.removal.room import bytes_of, frames_that_fit, free_bytes, offloads
 from osor_video.removal.step import blend, latent_mask
 
 TIMESTEPS = {1: 600, 2: 400}
@@ -36,8 +39,6 @@ TIMESTEPS = {1: 600, 2: 400}
 CPU = torch.device("cpu")
 SURE = 20.0
 """A logit whose sigmoid is 1, and whose opposite's is 0, to float32's last digit but one."""
-RASTER_PX = 512
-"""The short side of what the published weights were trained on."""
 
 
 class Backbone(Protocol):
@@ -45,8 +46,17 @@ class Backbone(Protocol):
 
     layout: AdapterLayout
     multiple_px: int
-    largest_px: int | None
     network: Any
+
+    @property
+    def raster_px(self) -> int:
+        """Longer side of a crop, where nobody says another."""
+        ...
+
+    @property
+    def largest_px(self) -> int | None:
+        """Longest side that it takes."""
+        ...
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move what is not the network's own."""
@@ -79,9 +89,9 @@ class Running:
     """Add the adapter to the base's weights at load; else it stays beside them (needs peft)."""
     compiled: bool = False
     """torch.compile the network: minutes at the first frame, then quicker on a GPU."""
-    offload: bool = False
-    """Keep the network in the computer's memory and bring its blocks to the device when they are due."""
-    tiling: Tiling = "auto"
+    offload: Switch = "auto"
+    """Keep the network in the computer's memory and bring its layers to the device when they are due."""
+    tiling: Switch = "auto"
     tiny_vae: Path | str | None = None
     """A tiny autoencoder that decodes in the base's place, for previews."""
 
@@ -111,7 +121,7 @@ class PublishedModel:
 
     def __init__(self, backbone: Backbone, vae: Any, record: ModelRecord, running: Running) -> None:
         self.record = record
-        self.device = running.device
+        self.device, self.dtype = running.device, running.dtype
         tiny = None
         if running.tiny_vae is not None:
             tiny = load_tiny(running.tiny_vae, record.latent_channels, offline=True)
@@ -120,10 +130,11 @@ class PublishedModel:
         backbone.to(running.device, running.dtype)
         _place(backbone.network, running)
 
-    @property
-    def frames_together(self) -> int:
-        """On a GPU a few frames of SDXL, whose network alone would leave it idle; FLUX fills it with one."""
-        return 4 if self.device.type == "cuda" and self._backbone.largest_px is None else 1
+    def frames_together(self, raster_px: int) -> int:
+        """A few frames of SDXL, on a GPU as its free memory allows; FLUX is busy enough with one."""
+        if self._backbone.largest_px is not None:
+            return 1
+        return frames_that_fit(raster_px, self.dtype, free_bytes(self.device))
 
     def raster_limit_px(self) -> int | None:
         """1024 for FLUX."""
@@ -160,13 +171,21 @@ class PublishedModel:
         if logit is None:
             # Phase 1 has no alpha: the mask decides (a hard blend).
             logit = SURE * (2 * cells - 1)
+        if not bool((out.sum() + logit.sum()).isfinite()):
+            narrow = (
+                f", or {str(self.dtype).removeprefix('torch.')} is too narrow for them; take --dtype float32"
+            )
+            raise WeightsError(
+                f"The model {self.record.name} answers with values that are no numbers: its weights are damaged"
+                f"{narrow if self.dtype != torch.float32 else ''}. Fetch its base again."
+            )
         return Steps(z, masked, z_t, out, self._backbone.predict_x0(z_t, out), logit, cells)
 
 
 def load_published(folder: ModelFolder, running: Running) -> PublishedModel:
     """Load a model folder; WeightsError names what is missing, damaged, or of another kind."""
     tensors = read_adapter(folder.adapter)
-    prompt = folder.read_prompt()
+    prompt = folder.read_prompt(running.device)
     backbone, vae, phase, timestep = _adapted(folder, tensors, prompt, running)
     coder = vae.config
     record = ModelRecord(
@@ -179,7 +198,7 @@ def load_published(folder: ModelFolder, running: Running) -> PublishedModel:
         latent_shift=float(coder.get("shift_factor") or 0.0),
         stride=sdxl.STRIDE,
         multiple_px=backbone.multiple_px,
-        raster_px=RASTER_PX,
+        raster_px=backbone.raster_px,
         made={"base": folder.base, "adapter": folder.adapter.name, "phase": phase},
     )
     return PublishedModel(backbone, vae, record, running)
@@ -188,12 +207,14 @@ def load_published(folder: ModelFolder, running: Running) -> PublishedModel:
 def _adapted(
     folder: ModelFolder, tensors: Tensors, prompt: PromptEmbeddings, running: Running
 ) -> tuple[Backbone, Any, int, int]:
-    """The backbone with the adapter, the autoencoder, the adapter's phase and timestep."""
+    """The backbone with the adapter, the autoencoder, the adapter's phase and timestep.
+
+    Weights stay in their file until the adapter is added to them: full size in float32 would not fit most computers.
+    """
     origin = f"The adapter {folder.adapter}"
-    take = merge_adapter if running.merge else attach_adapter
+    take = partial(merge_adapter, dtype=running.dtype) if running.merge else attach_adapter
     if folder.kind == "flux":
-        # Twelve thousand million weights: in float32 they would not fit most computers.
-        base = flux.load_base(folder.base, running.dtype, offline=True)
+        base = flux.load_base(folder.base, None, offline=True)
         if FLUX_LAYOUT.phase(tensors, base.latent_channels, origin) == 1:
             raise WeightsError(
                 f"{origin} is of phase 1: it has no alpha, and at which time of FLUX's path it was trained is not "
@@ -201,7 +222,7 @@ def _adapted(
             )
         take(base.transformer, tensors, FLUX_LAYOUT, origin)
         return flux.FluxBackbone(base, prompt), base.vae, 2, round(1000 * flux.TIME)
-    sdxl_base = sdxl.load_base(folder.base, offline=True)
+    sdxl_base = sdxl.load_base(folder.base, None, offline=True)
     phase = SDXL_LAYOUT.phase(tensors, sdxl_base.latent_channels, origin)
     timestep = folder.timestep(phase) or TIMESTEPS[phase]
     take(sdxl_base.unet, tensors, SDXL_LAYOUT, origin)
@@ -213,7 +234,8 @@ def _place(network: Any, running: Running) -> None:
     network.eval().requires_grad_(False)
     # torch's own way: that of diffusers warns of layers it would rather see loaded in float32, of which there are none.
     nn.Module.to(network, dtype=running.dtype, memory_format=torch.channels_last)
-    if running.offload:
+    weights = bytes_of(network, running.dtype)
+    if offloads(running.offload, running.device, weights, free_bytes(running.device)):
         network.enable_group_offload(
             onload_device=running.device,
             offload_device=torch.device("cpu"),

@@ -75,16 +75,19 @@ class OneStepRemover:
         """The model in use."""
         return self._model
 
-    @property
+    @cached_property
     def batch(self) -> int:
-        """Frames that it wants together."""
-        return self._config.batch or self._model.frames_together
+        """Frames that it wants together; the same throughout a run, however much memory it takes meanwhile."""
+        return self._config.batch or self._model.frames_together(self.raster_px)
 
     @property
     def raster_px(self) -> int:
         """Longer side of the crop as the model sees it, at most."""
         limit, multiple = self._model.raster_limit_px(), self._model.record.multiple_px
-        wanted = self._config.raster_px if self._model.is_compact else self._config.published_raster_px
+        if self._model.is_compact:
+            wanted = self._config.raster_px
+        else:
+            wanted = self._config.published_raster_px or self._model.record.raster_px
         return min(wanted, limit or wanted) // multiple * multiple
 
     @torch.inference_mode()

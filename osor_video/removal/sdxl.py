@@ -45,15 +45,15 @@ class SdxlBase:
         return float(config["clip_sample_range"]) if config["clip_sample"] else None
 
 
-def load_base(base: str, *, offline: bool = False) -> SdxlBase:
-    """Load ``unet/``, ``vae/`` and ``scheduler/`` of a folder in diffusers' layout or of a name on the hub, in float32.
+def load_base(base: str, dtype: torch.dtype | None = torch.float32, *, offline: bool = False) -> SdxlBase:
+    """Load ``unet/`` in ``dtype`` (None: as stored), ``vae/`` in float32 and ``scheduler/`` of a folder or a name on the hub.
 
     WeightsError where a part cannot be read, or is not of an SDXL base made for inpainting.
     """
     check_base_name(base, WANTED_BASE)
     vae = load_part(AutoencoderKL, base, "vae", WANTED_BASE, offline=offline)
     found = SdxlBase(
-        load_part(UNet2DConditionModel, base, "unet", WANTED_BASE, offline=offline),
+        load_part(UNet2DConditionModel, base, "unet", WANTED_BASE, dtype, offline=offline),
         vae,
         load_schedule(base, offline=offline),
     )
@@ -62,7 +62,8 @@ def load_base(base: str, *, offline: bool = False) -> SdxlBase:
     if not is_sdxl or (config["in_channels"], config["out_channels"]) != (2 * channels + 1, channels):
         raise WeightsError(
             f"{base} is no SDXL inpainting base: its UNet takes {config['in_channels']} channels and gives "
-            f"{config['out_channels']}, expected {2 * channels + 1} and {channels} with text and size conditions."
+            f"{config['out_channels']}, expected {2 * channels + 1} and {channels} with text and size conditions, as its "
+            f"autoencoder has {channels} latent channels."
         )
     return found
 
@@ -91,7 +92,7 @@ class SdxlBackbone:
 
     layout = SDXL_LAYOUT
     multiple_px = 16
-    largest_px: int | None = None
+    raster_px, largest_px = 512, None
 
     def __init__(self, base: SdxlBase, prompt: PromptEmbeddings, timestep: int) -> None:
         check_prompt(prompt, base.unet.config)

@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from osor_video.apps.cli import app
-from osor_video.config import RemovalConfig
+from osor_video.config import Config, RemovalConfig, parse_override
 from osor_video.errors import ConfigError, WeightsError
 from osor_video.removal.catalogue import MODELS, PLACE, bundled_model_path, models_folder
 from osor_video.removal.choose import build_model, choose_device, choose_dtype, find_model
@@ -155,12 +155,22 @@ def test_what_a_model_lacks_is_listed_with_its_place(place: Path, sdxl: Path) ->
         find_model(RemovalConfig(model="osor-sdxl"))
     said = str(caught.value)
     assert "osor-video models fetch osor-sdxl" in said
-    for part in ("unet", "vae", "scheduler", "text_encoder", "tokenizer_2"):
-        assert f"{place / 'osor-sdxl' / 'base' / part}/ ({part}/ of diffusers/stable-diffusion-xl" in said
-    assert f"{place / 'osor-sdxl' / 'sdxlinpainting_phase2.pth'} (osor-sdxlinpainting/weights/" in said
+    parts = "unet/, vae/, scheduler/, tokenizer/, text_encoder/, tokenizer_2/, text_encoder_2/"
+    assert (
+        f"put {parts} of diffusers/stable-diffusion-xl-1.0-inpainting-0.1 into {place}/osor-sdxl/base, and"
+        in said
+    )
+    assert f"weights/sdxlinpainting_phase2.pth of QinmingZhou/OSOR into {place}/osor-sdxl." in said
     shutil.copytree(sdxl, place / "osor-sdxl")
     shutil.rmtree(place / "osor-sdxl/base/vae")
     assert [line.split(" ")[0] for line in MODELS["osor-sdxl"].missing()] == [f"{place}/osor-sdxl/base/vae/"]
+    shutil.copytree(sdxl / "base/vae", place / "osor-sdxl/base/vae")
+    index = place / "osor-sdxl/base/unet/diffusion_pytorch_model.safetensors.index.json"
+    for names, count in ((["diffusion_pytorch_model.safetensors"], 0), (["part-2.safetensors"], 1)):
+        index.write_text(json.dumps({"weight_map": {"a": names[0]}}), encoding="utf-8")
+        assert len(MODELS["osor-sdxl"].missing()) == count
+    index.write_text("{", encoding="utf-8")
+    assert MODELS["osor-sdxl"].missing() == []  # it names itself: reading it says what is wrong
 
 
 def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,8 +194,67 @@ def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_dtype("float16", cpu) == torch.float16
 
 
+def test_published_rasters_are_the_models_own_unless_asked(flux: Path, sdxl: Path) -> None:
+    for folder, wanted in ((flux, 1024), (sdxl, 512)):
+        config = RemovalConfig(model=folder)
+        assert OneStepRemover(build_model(config), config, 0).raster_px == wanted
+
+
+def test_a_base_in_the_hubs_cache_is_taken(
+    sdxl: Path, place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    model = MODELS["osor-sdxl"]
+    model.folder.mkdir(parents=True)
+    shutil.copy(sdxl / "sdxlinpainting_phase2.pth", model.folder)
+    shutil.copy(sdxl / "fixed_prompt_embeds.pt", model.folder)
+    assert len(model.missing()) == 3
+    repo = tmp_path / f"cache/models--{model.base.replace('/', '--')}"
+    shutil.copytree(sdxl / "base", repo / "snapshots" / ("1" * 40))
+    (repo / "refs").mkdir()
+    (repo / "refs/main").write_text("1" * 40, encoding="utf-8")
+    assert model.missing() == []
+    assert isinstance(build_model(RemovalConfig(model="osor-sdxl", device="cpu")), PublishedModel)
+    shutil.rmtree(repo / "snapshots" / ("1" * 40) / "vae")
+    assert len(model.missing()) == 3
+
+
+def test_a_base_is_named_for_an_adapter_alone(sdxl: Path, sdxl_folder: Path, tmp_path: Path) -> None:
+    for name in ("sdxlinpainting_phase2.pth", "fixed_prompt_embeds.pt"):
+        shutil.copy(sdxl / name, tmp_path)
+    adapter = tmp_path / "sdxlinpainting_phase2.pth"
+    found = find_model(RemovalConfig(model=adapter, base=str(sdxl_folder)))
+    assert isinstance(found, ModelFolder)
+    assert found.base == str(sdxl_folder)
+    for named in (None, "bundled", "osor-sdxl"):
+        with pytest.raises(ConfigError, match=r"removal\.base is x, and .* has its own"):
+            find_model(RemovalConfig(model=named, base="x"))
+
+
+def test_on_and_off_are_words_also_where_yaml_reads_yes_and_no(
+    sdxl: Path, material: Material, tmp_path: Path
+) -> None:
+    for text, wanted in (("on", "on"), ("off", "off"), ("true", "on"), ("auto", "auto")):
+        key, value = parse_override(f"removal.vae_tiling={text}")
+        assert Config.load(overrides={key: value}).removal.vae_tiling == wanted
+    assert Config.load(overrides=dict([parse_override("effects.find=off")])).effects.find == "off"
+    with pytest.raises(ConfigError, match=r"effects\.find is 'on', expected"):
+        Config.load(overrides={"effects.find": True})
+    options = ("--set", "removal.vae_tiling=on", "--set", "removal.offload=off")
+    result = remove(material, tmp_path / "out.mp4", "--model", sdxl, *options)
+    assert result.exit_code == 0, result.output
+
+
 REFUSED: dict[str, tuple[list[str], str]] = {
     "no such model": (["--model", "nowhere"], "neither a name (bundled, osor-sdxl, osor-flux) nor a folder"),
+    "a clip": (
+        ["--model", "CLIP"],
+        "is no model: expected a folder with base/ and an adapter, an adapter (.pth",
+    ),
+    "an empty folder": (
+        ["--model", "EMPTY"],
+        "or a compact model's folder with model.json. See osor-video models",
+    ),
     "not fetched": (["--model", "osor-sdxl"], "Fetch it with: osor-video models fetch osor-sdxl"),
     "no cuda": (["--model", "SDXL", "--device", "cuda"], "The device is cuda, which torch does not find"),
     "unknown device": (["--device", "tpu"], "removal.device is 'tpu', expected"),
@@ -195,7 +264,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         "removal.dtype cannot be had with the compact model",
     ),
     "offloading from a processor": (
-        ["--model", "SDXL", "--set", "removal.offload=true"],
+        ["--model", "SDXL", "--set", "removal.offload=on"],
         "for GPUs with little memory, and the device is cpu",
     ),
 }
@@ -205,9 +274,9 @@ REFUSED: dict[str, tuple[list[str], str]] = {
 def test_bad_choices_are_one_sentence(
     options: list[str], said: str, sdxl: Path, place: Path, material: Material, tmp_path: Path
 ) -> None:
-    result = remove(
-        material, tmp_path / "out.mp4", *(str(sdxl) if part == "SDXL" else part for part in options)
-    )
+    (tmp_path / "empty").mkdir()
+    paths = {"SDXL": str(sdxl), "CLIP": str(material.clip), "EMPTY": str(tmp_path / "empty")}
+    result = remove(material, tmp_path / "out.mp4", *(paths.get(part, part) for part in options))
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert result.stderr.count("\n") == 1

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from osor_video.apps.batch import Lines
 from osor_video.apps.cli import app, remove
 from osor_video.batch.entries import Listed, read_jobs
 from osor_video.batch.options import options
 from osor_video.batch.plan import BadJobsError, make_plan
+from osor_video.batch.run import Event
+from osor_video.batch.watch import Watch
 from osor_video.errors import ConfigError
 from osor_video.project import ObjectMarks, Project, encode_mask
 from tests.apps.clips import FRAMES, SIZE_HW, square_mask
 from tests.apps.conftest import Material
 from tests.batch.clips import clip_folder
+from tests.tiny_published import flux_model
 
 
 @pytest.fixture
@@ -229,3 +233,20 @@ def test_the_plan_alone_writes_nothing_and_speaks_json(home: Path, tmp_path: Pat
         ("plan", f"c{number}.mp4", "to do") for number in range(3)
     ]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_licence_of_a_model_is_told_once(home: Path, flux_folder: Path, tmp_path: Path) -> None:
+    model = flux_model(tmp_path / "model", flux_folder)
+    arguments = ["batch", str(home), "-o", str(tmp_path / "out"), "--dry-run", "--model", str(model)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.output.count("licence  osor-flux builds on FLUX.1-Fill-dev") == 1
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert all("non-commercial" in json.loads(line)["licence"] for line in done.output.splitlines())
+    told: list[Event] = []
+    watch = Watch(home, tmp_path / "out", {"model": str(model)}, told.append, steady_s=0)
+    assert [len(watch.fresh()), len(watch.fresh())] == [0, 3]
+    assert [(event["event"], "non-commercial" in event["why"]) for event in told] == [("licence", True)]
+    lines: list[str] = []
+    Lines(lines.append)(told[0])
+    assert lines[0].startswith("licence  osor-flux builds on")

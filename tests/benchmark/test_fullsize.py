@@ -12,19 +12,31 @@ from typer.testing import CliRunner
 
 from osor_video.apps.cli import app
 from osor_video.benchmark.fullsize import (
-    RANKS,
-    UNETS,
-    VAES,
+    EncoderRun,
     FullSizeJob,
     FullSizeRun,
     plain_raster,
-    random_adapter,
-    random_base,
+    run_encoders,
     run_ours,
     run_plain,
 )
-from osor_video.benchmark.table import fullsize_rows
+from osor_video.benchmark.random_sdxl import (
+    ENCODERS,
+    RANKS,
+    UNETS,
+    VAES,
+    encode_random_words,
+    random_adapter,
+    random_base,
+    random_encoders,
+    random_prompt,
+)
+from osor_video.benchmark.table import encoder_rows, fullsize_rows
 from osor_video.removal.adapter import SDXL_LAYOUT, merge_adapter
+from osor_video.removal.folder import ModelFolder
+from osor_video.removal.prompt import clip_encoders
+from osor_video.removal.published import Running, load_published
+from tests.full_disk import files_of_at_most
 
 
 def count(network: Any) -> int:
@@ -83,21 +95,60 @@ def test_the_table_gives_the_ratio() -> None:
     ]
     header, body = fullsize_rows(runs)
     assert header[:4] == ("side", "raster", "frames/s", "encode ms")
-    assert body[0] == ["plain", "128x64", "0.500", "250", "500", "250", "100", "1.00"]
+    assert body[0] == ["plain", "128x64", "0.500", "250", "500", "250", "1000", "100", "1.00"]
     assert body[1][-1] == "4.00"
+
+
+def test_text_encoders_have_their_true_size_and_say_what_the_unet_takes() -> None:
+    with torch.device("meta"):
+        sizes = [count(encoder) for encoder in clip_encoders(*ENCODERS["full"])]
+    assert sizes == [123_060_480, 694_659_840]
+    encoders = random_encoders("tiny")
+    told, same = encode_random_words(encoders), encode_random_words(random_encoders("tiny"))
+    assert torch.equal(told.tokens, same.tokens)
+    assert 0.01 < told.tokens.std() < 100
+    taken = random_prompt(random_base("tiny", torch.float32).unet)
+    assert told.tokens.shape == taken.tokens.shape
+    assert told.pooled.shape == taken.pooled.shape
+    run = run_encoders(FullSizeJob(scale="tiny", device="cpu"))
+    assert run.weights == sum(count(encoder) for encoder in encoders)
+    assert encoder_rows(EncoderRun(817_720_320, 1.5, None))[1] == [["818 million", "1.50", "-"]]
+
+
+def test_a_random_model_is_written_and_runs_like_a_published_one(tmp_path: Path) -> None:
+    result = bench("--model", "osor-sdxl", "--scale", "tiny", "--write-model", str(tmp_path / "model"))
+    assert result.exit_code == 0, result.output
+    model = load_published(ModelFolder.open(tmp_path / "model"), Running())
+    assert model.record.made["phase"] == 2
+    generator = torch.Generator().manual_seed(0)
+    image, eps = (
+        torch.rand((1, 3, 64, 64), generator=generator),
+        torch.randn((1, 4, 8, 8), generator=generator),
+    )
+    assert model.predict(image, torch.ones(1, 1, 64, 64), eps).z0.std() > 0.01
+    with files_of_at_most(1000):
+        refused = bench("--model", "osor-sdxl", "--scale", "tiny", "--write-model", str(tmp_path / "full"))
+    assert refused.exit_code == 2
+    assert "could not be written" in refused.stderr
 
 
 def bench(*options: str) -> Any:
     return CliRunner().invoke(app, ["bench", "--random-weights", *options])
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     result = bench(
         *("--model", "osor-sdxl", "--scale", "tiny", "--frames", "2", "--device", "cpu"),
         *("--set", "removal.published_raster_px=64", "--markdown", str(tmp_path / "table.md")),
     )
     assert result.exit_code == 0, result.output
-    assert "times the first" in (tmp_path / "table.md").read_text(encoding="utf-8")
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "times the first" in table
+    assert "seconds a prompt" in table
+
+
+def test_other_models_and_sizes_are_refused() -> None:
     for options, said in (
         (["--model", "osor-flux"], "--random-weights measures --model osor-sdxl, and the model is osor-flux"),
         (["--model", "osor-sdxl", "--scale", "huge"], "--scale is 'huge', expected one of: full, tiny"),

@@ -14,6 +14,7 @@ from osor_video.removal.catalogue import ADAPTERS, MODELS, PLACE
 from osor_video.removal.fetch import cached_snapshot, fetch
 from osor_video.removal.folder import ModelFolder
 from osor_video.removal.published import Running, load_published
+from tests.full_disk import files_of_at_most
 from tests.removal.hub import Hub
 from tests.tiny_published import sdxl_model
 
@@ -80,11 +81,12 @@ def test_a_fetched_model_is_whole_and_runs(hub: Hub) -> None:
     assert len(hub.asked) == asked
 
 
-def test_a_broken_line_is_gone_on_with(hub: Hub, source: Path) -> None:
+def test_a_broken_line_is_gone_on_with(hub: Hub, source: Path, capfd: pytest.CaptureFixture[str]) -> None:
     size = (source / "base" / UNET).stat().st_size
     hub.cut[UNET] = size // 2
     with pytest.raises(WeightsError, match=r"osor-sdxl cannot be fetched: .* the same command goes on"):
         fetch(MODEL, endpoint=hub.endpoint)
+    assert capfd.readouterr().err == ""
     assert not (MODEL.folder / "base" / UNET).exists()
     come = (MODEL.folder / "base" / f"{UNET}.part").stat().st_size
     assert size // 2 - 4096 <= come <= size // 2
@@ -143,13 +145,41 @@ def test_without_a_network_it_says_what_to_put_where(tmp_path: Path, monkeypatch
         fetch(MODEL, endpoint="http://127.0.0.1:9")
     said = str(caught.value)
     assert said.startswith("osor-sdxl cannot be fetched: ")
-    assert f"{tmp_path / 'osor-sdxl' / 'base' / 'unet'}/ (unet/ of {MODEL.base})" in said
+    assert "Without a network put unet/, vae/, scheduler/, tokenizer/, text_encoder/" in said
+    assert f" of {MODEL.base} into {tmp_path / 'osor-sdxl' / 'base'}, and" in said
 
 
 def test_offline_by_the_hubs_own_switch(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsError, match=r"osor-sdxl cannot be fetched: .* put these in place"):
+    with pytest.raises(WeightsError, match=r"osor-sdxl cannot be fetched: .* Without a network put unet/"):
         fetch(MODEL, endpoint=hub.endpoint)
+
+
+def test_a_base_in_the_hubs_cache_is_not_fetched_again(
+    hub: Hub, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    repo = tmp_path / f"cache/models--{MODEL.base.replace('/', '--')}"
+    shutil.copytree(source / "base", repo / "snapshots" / ("1" * 40))
+    (repo / "refs").mkdir()
+    (repo / "refs/main").write_text("1" * 40, encoding="utf-8")
+    folder = fetch(MODEL, endpoint=hub.endpoint)
+    assert [name for name, _ in hub.asked] == [MODEL.adapter]
+    assert not (folder / "base").exists()
+    assert load_published(MODEL.open(), Running()).record.name == "osor-sdxl"
+
+
+def test_the_disk_fills_up_meanwhile(hub: Hub) -> None:
+    with (
+        files_of_at_most(8192),
+        pytest.raises(
+            WeightsError, match=r"cannot be written to .*too large\. What has come so far is kept: free some"
+        ),
+    ):
+        fetch(MODEL, endpoint=hub.endpoint)
+    assert not [path for path in MODEL.folder.rglob("*") if path.is_file() and path.stat().st_size > 8192]
+    fetch(MODEL, endpoint=hub.endpoint)
+    assert MODEL.missing() == []
 
 
 def test_the_hubs_cache_is_looked_at(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

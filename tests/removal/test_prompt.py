@@ -33,15 +33,18 @@ def test_the_prompt_is_encoded_as_the_base_was_trained_with_it(
     assert not embeddings.tokens.requires_grad
 
 
-def test_in_half_precision_as_published(sdxl_folder: Path) -> None:
+def test_in_half_precision_as_published(sdxl_folder: Path, embeddings: PromptEmbeddings) -> None:
+    """float16 numbers; worked out in float32 on a processor, a little nearer to the truth than the pipeline in float16."""
     pipeline = StableDiffusionXLInpaintPipeline.from_pretrained(sdxl_folder, add_watermarker=False)
     for encoder in (pipeline.text_encoder, pipeline.text_encoder_2):
         encoder.to(torch.float16)
     tokens, _, pooled, _ = pipeline.encode_prompt(PROMPT, do_classifier_free_guidance=False)
     found = encode_prompt(str(sdxl_folder), half=True)
     assert found.tokens.dtype == torch.float32
-    assert torch.equal(found.tokens, tokens.float())
-    assert torch.equal(found.pooled, pooled.float())
+    assert torch.equal(found.tokens, embeddings.tokens.half().float())
+    assert torch.equal(found.pooled, embeddings.pooled.half().float())
+    torch.testing.assert_close(found.tokens, tokens.float(), atol=5e-3, rtol=5e-3)
+    torch.testing.assert_close(found.pooled, pooled.float(), atol=5e-3, rtol=5e-3)
 
 
 @torch.no_grad()
@@ -63,7 +66,7 @@ def test_flux_is_told_it_as_its_own_pipeline_does(flux_folder: Path) -> None:
     assert torch.equal(found.pooled, pooled)
     assert found.tokens.shape == (1, 512, 8)
     halved = encode_flux_prompt(str(flux_folder), half=True)
-    torch.testing.assert_close(halved.tokens, found.tokens, atol=0.1, rtol=0.1)
+    assert torch.equal(halved.tokens, found.tokens.bfloat16().float())
 
 
 def test_it_is_read_as_it_was_written(embeddings: PromptEmbeddings, tmp_path: Path) -> None:
@@ -79,8 +82,14 @@ def test_it_is_read_as_it_was_written(embeddings: PromptEmbeddings, tmp_path: Pa
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     torch.save({"prompt_embeds": torch.zeros(1, 77, 4)}, tmp_path / "half.pt")
-    for name in ("none.pt", "broken.safetensors", "half.pt"):
-        with pytest.raises(WeightsError, match=rf"{name} cannot be read: expected the tensors prompt_embeds"):
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    for name in ("none.pt", "broken.safetensors"):
+        with pytest.raises(WeightsError, match=rf"{name} cannot be read: "):
+            PromptEmbeddings.read(tmp_path / name)
+    for name in ("half.pt", "list.pt"):
+        with pytest.raises(
+            WeightsError, match=rf"{name} holds no prompt embeddings: expected .* prompt_embeds and pooled"
+        ):
             PromptEmbeddings.read(tmp_path / name)
     torch.save(
         {"prompt_embeds": torch.zeros(77, 4), "pooled_prompt_embeds": torch.zeros(1, 4)}, tmp_path / "flat.pt"

@@ -21,6 +21,7 @@ from osor_video.removal.flux import pack, unpack
 from osor_video.removal.folder import ModelFolder
 from osor_video.removal.published import PublishedModel, Running, load_published
 from osor_video.removal.record import AdapterRecord
+from tests.full_disk import files_of_at_most
 from tests.tiny_flux import tiny_transformer
 from tests.tiny_published import adapted_transformer, adapted_unet, flux_model, sdxl_model
 from tests.tiny_sdxl import tiny_unet
@@ -281,7 +282,10 @@ def test_a_base_that_is_not_whole_is_named(sdxl: Path, flux: Path, tmp_path: Pat
     with pytest.raises(WeightsError, match=r"is not whole: 1 unexpected keys in unet/ \(extra\)"):
         load(folder)
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(WeightsError, match=r"base cannot be read: .* Give a folder with unet/"):
+    with pytest.raises(
+        WeightsError,
+        match=r"unet/diffusion_pytorch_model\.safetensors cannot be read: it is damaged or not whole",
+    ):
         load(folder)
     shutil.rmtree(folder / "base/vae")
     with pytest.raises(WeightsError, match=r"has no vae/; put unet/, vae/, scheduler/ there"):
@@ -300,6 +304,69 @@ def test_a_base_that_is_not_whole_is_named(sdxl: Path, flux: Path, tmp_path: Pat
         load(other)
 
 
+def test_a_part_of_another_kind_is_named(sdxl: Path, flux: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sdxl, tmp_path / "model")
+    shutil.rmtree(folder / "base/unet")
+    shutil.copytree(flux / "base/transformer", folder / "base/unet")
+    with pytest.raises(
+        WeightsError, match=r"unet holds a FluxTransformer2DModel, expected a UNet2DConditionModel"
+    ):
+        load(folder)
+    shutil.rmtree(folder / "base")
+    shutil.copytree(sdxl / "base", folder / "base")
+    shutil.rmtree(folder / "base/vae")
+    shutil.copytree(flux / "base/vae", folder / "base/vae")
+    with pytest.raises(WeightsError, match="as its autoencoder has 16 latent channels"):
+        load(folder)
+
+
+def test_a_base_that_lies_elsewhere_is_named_by_the_user(
+    sdxl: Path, sdxl_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    adapter = Path(shutil.copy(ModelFolder.open(sdxl).adapter, folder))
+    shutil.copy(sdxl / "fixed_prompt_embeds.pt", folder)
+    with pytest.raises(WeightsError, match=r"has no base/.* name one with --set removal\.base=NAME"):
+        ModelFolder.open(adapter)
+    with pytest.raises(
+        WeightsError, match=r"somebody/base of .* nor in the hub's cache.* hf download somebody/base"
+    ):
+        ModelFolder.open(adapter, base_name="somebody/base")
+    wanted = answer(load(sdxl))
+    close(
+        answer(load_published(ModelFolder.open(adapter, base_name=str(sdxl_folder)), Running())), wanted, 1e-9
+    )
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    repo = tmp_path / "cache/models--somebody--base"
+    shutil.copytree(sdxl_folder, repo / "snapshots" / ("1" * 40))
+    (repo / "refs").mkdir()
+    (repo / "refs/main").write_text("1" * 40, encoding="utf-8")
+    close(
+        answer(load_published(ModelFolder.open(folder, base_name="somebody/base"), Running())), wanted, 1e-9
+    )
+
+
+def test_weights_that_are_no_numbers_are_told(sdxl: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sdxl, tmp_path / "model")
+    path = ModelFolder.open(folder).adapter
+    tensors = torch.load(path, weights_only=True)
+    tensors["unet.conv_out.bias"][0] = float("nan")
+    torch.save(tensors, path)
+    with pytest.raises(
+        WeightsError, match=r"1 tensors \(unet\.conv_out\.bias\) hold values that are no numbers"
+    ):
+        load(folder)
+    for dtype, said in (
+        (torch.float32, r"its weights are damaged\. Fetch"),
+        (torch.bfloat16, r"damaged, or bfloat16 is too narrow for them; take --dtype float32"),
+    ):
+        model = load(sdxl, Running(dtype=dtype))
+        model._backbone.network.conv_in.bias[0] = float("inf")
+        with pytest.raises(WeightsError, match=said):
+            model.predict(IMAGE, MASK, EPS[4])
+
+
 def test_several_adapters_are_named(sdxl: Path, phase1: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(sdxl, tmp_path / "model")
     shutil.copy(ModelFolder.open(phase1).adapter, folder)
@@ -315,8 +382,12 @@ def test_weights_in_half_precision_alone_are_taken(sdxl: Path, tmp_path: Path) -
         whole = folder / "base" / part / "diffusion_pytorch_model.safetensors"
         halves = {key: value.half() for key, value in load_file(whole).items()}
         save_file(halves, whole.with_name("diffusion_pytorch_model.fp16.safetensors"))
-        whole.unlink()
-    close(answer(load(folder)), answer(load(sdxl)), 0.05)
+    close(answer(load(folder)), answer(load(sdxl)), 1e-9)  # both there: the full ones count
+    for part in ("unet", "vae"):
+        (folder / "base" / part / "diffusion_pytorch_model.safetensors").unlink()
+    model = load(folder)
+    close(answer(model), answer(load(sdxl)), 0.05)
+    assert {value.dtype for value in model._backbone.network.parameters()} == {torch.float32}
 
 
 # --- the prompt -------------------------------------------------------------------------------------------
@@ -339,17 +410,14 @@ def test_embeddings_are_made_once_and_kept(kind: str, request: pytest.FixtureReq
         load(folder)
 
 
-def test_embeddings_that_cannot_be_kept_are_told(
-    sdxl_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embeddings_that_cannot_be_kept_are_told(sdxl_folder: Path, tmp_path: Path) -> None:
     folder = sdxl_model(tmp_path / "model", sdxl_folder, embeddings=False)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("osor_video.removal.prompt.save_file", full)
-    with pytest.raises(WeightsError, match=r"cannot be kept as .*prompt\.safetensors: .*No space left"):
+    with (
+        files_of_at_most(100),
+        pytest.raises(WeightsError, match=r"cannot be kept as .*prompt\.safetensors: .*too large"),
+    ):
         load(folder)
+    assert not list(folder.glob("*prompt*"))
 
 
 def test_embeddings_of_another_width_are_refused(sdxl: Path, flux: Path, tmp_path: Path) -> None:
@@ -372,7 +440,32 @@ def test_other_precisions_and_offloading_say_about_the_same(
     for one, other in zip(answer(load(folder, Running(dtype=torch.bfloat16))), plain, strict=True):
         assert one.dtype == torch.float32
         assert 0 < (one - other).abs().mean() < 0.02
-    close(answer(load(folder, Running(offload=True))), plain, 1e-6)
+    close(answer(load(folder, Running(offload="on"))), plain, 1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", ["sdxl", "flux"])
+def test_a_gpu_says_about_the_same_as_a_processor(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    make = sdxl_model if kind == "sdxl" else flux_model
+    folder = make(tmp_path / "model", request.getfixturevalue(f"{kind}_folder"), embeddings=False)
+    cuda = torch.device("cuda")
+    half = answer(load(folder, Running(cuda, torch.bfloat16)))  # also encodes the prompt there
+    plain = answer(load(folder))
+    for one, other in zip(half, plain, strict=True):
+        assert (one.cpu() - other).abs().mean() < 0.02
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    for running in (
+        Running(cuda),
+        Running(cuda, offload="on"),
+        Running(cuda, merge=False),
+        Running(cuda, tiling="on"),
+    ):
+        found = answer(load(folder, running))
+        close((found[0].cpu(), found[1].cpu()), plain, 0.2 if running.tiling == "on" else 1e-3)
+    assert load(folder, Running(cuda)).frames_together(512) == (8 if kind == "sdxl" else 1)
 
 
 def test_compiling_is_asked_for_and_changes_nothing(sdxl: Path) -> None:
@@ -410,6 +503,25 @@ def test_tiles_and_half_precision_of_the_autoencoder(sdxl: Path) -> None:
     # Random weights see far, so tiles of 64 px differ much; the picture is still the same one.
     assert 0 < (found - whole.decode(z)).abs().mean() < 0.2
     assert not vae.use_tiling  # the last to decode was the one without
+
+
+def test_tiles_are_smaller_than_the_crops_that_need_them() -> None:
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+        sample_size=1024,
+    )
+    calls: list[tuple[int, ...]] = []
+    vae.decoder.register_forward_pre_hook(lambda _, inputs: calls.append(tuple(inputs[0].shape[2:])))
+    z = random(1, 4, 80, 96, seed=5)
+    LatentCoder(vae, torch.device("cpu"), torch.float32, "on").decode(z)
+    assert len(calls) == 4
+    assert max(max(call) for call in calls) == 64
+    calls.clear()
+    LatentCoder(vae, torch.device("cpu"), torch.float32, "off").decode(z)
+    assert calls == [(80, 96)]
 
 
 def test_a_tiny_autoencoder_decodes_for_previews(sdxl: Path, tmp_path: Path) -> None:
