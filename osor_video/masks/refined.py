@@ -41,12 +41,14 @@ RESCALED = 1.25
 """Ratio of the object's size to the one it is looked at from which the grid of cells changes."""
 SEARCHED_NEAR = 25
 """Frames for which a lost object is looked for near the place where it was lost, before the whole frame is searched."""
-STRIDE_CELLS = 1
+STRIDE_CELLS = 2
 """How much farther off with each of these frames."""
 RECALLED_SHARE = 0.6
 """Of what is remembered of a frame, the part that matching alone says: what the refiner overlooks once is not forgotten."""
 LEARNT_FRAMES = 8
 """Marked frames that are learnt from, the last ones."""
+FOUND_NEAR = 0.5
+"""Score from which it counts as found near the place where it was lost."""
 FOUND_AGAIN = 0.8
 """Score from which the object counts as found after a cut, or after it was lost: touching the wrong thing is worse."""
 
@@ -144,7 +146,8 @@ class RefinedTracker:
         else:
             found, kept = self._belonging.find(found, flow), 1.0
         score = kept * self._score(sure, found, view)
-        if not (found > 0.5).any() or not (self._here or score >= FOUND_AGAIN):
+        enough = FOUND_NEAR if self._gone < SEARCHED_NEAR else FOUND_AGAIN
+        if not (found > 0.5).any() or not (self._here or score >= enough):
             # What is remembered of the object stays as it was: nothing is learnt from frames without it.
             self._here = False
             self._motion.forget()
