@@ -133,18 +133,21 @@ class RefinedTracker:
         self._here = self._here and flow is not None
         self._keep_scale()
         carried, moving = self._carry(flow, picture)
-        self._gone = 0 if self._here else self._gone + 1 if flow is not None else SEARCHED_NEAR
+        watched = flow if self._config.keep_size else None
+        self._gone = 0 if self._here else SEARCHED_NEAR if watched is None else self._gone + 1
         # What was hidden for a moment comes back near by: it is looked for farther off from frame to frame.
         where = carried if self._gone >= SEARCHED_NEAR else torch.maximum(carried, self._label)
         view = self._look(picture, where, self._config.recent_reach_cells + STRIDE_CELLS * self._gone)
         soft, label, sure, recalled = self._judge(view, carried, moving)
         found = self._on_frame(soft, view)
-        if self._here and flow is not None:
+        kept = 1.0
+        if self._here:
             found, label = self._reached(found, carried), label * view.of(self._near_cells(carried))
-            found, kept = self._belonging.choose(found, self._soft, self._on_frame(recalled, view), flow)
-            label = label * self._cells_of(found, view)
         else:
-            found, kept = self._belonging.find(found, flow), 1.0
+            found = self._belonging.find(found, watched)
+        if self._here and watched is not None:
+            found, kept = self._belonging.choose(found, self._soft, self._on_frame(recalled, view), watched)
+            label = label * self._cells_of(found, view)
         score = kept * self._score(sure, found, view)
         enough = FOUND_NEAR if self._gone < SEARCHED_NEAR else FOUND_AGAIN
         if not (found > 0.5).any() or not (self._here or score >= enough):
