@@ -77,6 +77,9 @@ class MaskConfig(_Stage):
     """Steps that the tracker "refined" learns from the marked frames before it follows; about 25 s on two cores."""
     motion_weight: float = Field(default=1.5, ge=0, le=10)
     """Say of what moves as the object does, for the tracker "refined"; 0: none."""
+    keep_size: bool = False
+    """Whether the tracker "refined" refuses what makes the object larger at once: for things of one size, such as people who
+    pass others; what comes out from behind a tree in pieces is lost by it."""
     flow_weight: float = Field(default=0.15, ge=0)
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
     grow: float = Field(default=0.016, ge=0, le=0.2)

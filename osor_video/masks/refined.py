@@ -22,6 +22,7 @@ from osor_video.config import MaskConfig
 from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import warp
 from osor_video.masks.adapt import adapt
+from osor_video.masks.belonging import Belonging
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
 from osor_video.masks.motion import MotionEvidence
@@ -34,12 +35,20 @@ SEEN = 0.25
 """Label from which a cell belongs to the object's neighbourhood, where it is looked for next."""
 NEAR_CELLS = 2
 """How far from the carried mask a part of the object may come into sight."""
+COVERED = 0.1
+"""Share of a cell from which it is remembered with the object."""
 RESCALED = 1.25
 """Ratio of the object's size to the one it is looked at from which the grid of cells changes."""
+SEARCHED_NEAR = 25
+"""Frames for which a lost object is looked for near the place where it was lost, before the whole frame is searched."""
+STRIDE_CELLS = 2
+"""How much farther off with each of these frames."""
 RECALLED_SHARE = 0.6
 """Of what is remembered of a frame, the part that matching alone says: what the refiner overlooks once is not forgotten."""
 LEARNT_FRAMES = 8
 """Marked frames that are learnt from, the last ones."""
+FOUND_NEAR = 0.5
+"""Score from which it counts as found near the place where it was lost."""
 FOUND_AGAIN = 0.8
 """Score from which the object counts as found after a cut, or after it was lost: touching the wrong thing is worse."""
 
@@ -88,6 +97,7 @@ class RefinedTracker:
         self._progress = progress
         self._marked: deque[tuple[Picture, Mask]] = deque(maxlen=LEARNT_FRAMES)
         self._motion = MotionEvidence()
+        self._belonging = Belonging()
         self._here = False
 
     @property
@@ -109,27 +119,38 @@ class RefinedTracker:
         self._first = Remembered(view.features, view.of(self._label).clone(), view.origin)
         self._recent = deque([self._first], maxlen=self._config.recent_frames)
         self._past = deque([_Past(picture, self._label)], maxlen=self._config.recent_frames)
-        self._here = bool(mask.any())
+        self._here, self._gone = bool(mask.any()), 0
+        self._belonging.start(mask)
         return TrackedFrame(mask, 1.0)
 
     def step(self, picture: Picture, flow: FlowPair | None) -> TrackedFrame:
         """The mask of the next frame [H, W, 3], given the flow between the frame before and this one.
 
-        Without flow (after a cut) the object may be anywhere, or gone. A lost object is looked for in the whole frame, and what
-        is found counts from a score of ``FOUND_AGAIN``.
+        Without flow (after a cut) the object may be anywhere, or gone. A lost object is looked for near by, later and after a
+        cut in the whole frame, and what is found counts from a score of ``FOUND_AGAIN``. The score falls where the mask was kept
+        from growing at once.
         """
         self._here = self._here and flow is not None
         self._keep_scale()
         carried, moving = self._carry(flow, picture)
-        where = torch.maximum(carried, self._label) if self._here else carried
-        view = self._look(picture, where, self._config.recent_reach_cells)
-        soft, label, score = self._judge(view, carried, moving)
+        watched = flow if self._config.keep_size else None
+        self._gone = 0 if self._here else SEARCHED_NEAR if watched is None else self._gone + 1
+        # What was hidden for a moment comes back near by: it is looked for farther off from frame to frame.
+        where = carried if self._gone >= SEARCHED_NEAR else torch.maximum(carried, self._label)
+        view = self._look(picture, where, self._config.recent_reach_cells + STRIDE_CELLS * self._gone)
+        soft, label, sure, recalled = self._judge(view, carried, moving)
         found = self._on_frame(soft, view)
+        kept = 1.0
         if self._here:
             found, label = self._reached(found, carried), label * view.of(self._near_cells(carried))
         else:
-            found = _likeliest(found)
-        if not (found > 0.5).any() or not (self._here or score >= FOUND_AGAIN):
+            found = self._belonging.find(found, watched)
+        if self._here and watched is not None:
+            found, kept = self._belonging.choose(found, self._soft, self._on_frame(recalled, view), watched)
+            label = label * self._cells_of(found, view)
+        score = kept * self._score(sure, found, view)
+        enough = FOUND_NEAR if self._gone < SEARCHED_NEAR else FOUND_AGAIN
+        if not (found > 0.5).any() or not (self._here or score >= enough):
             # What is remembered of the object stays as it was: nothing is learnt from frames without it.
             self._here = False
             self._motion.forget()
@@ -144,6 +165,7 @@ class RefinedTracker:
         """The last mask, what is remembered of earlier frames, and what was learnt."""
         return {
             "here": self._here,
+            "gone": self._gone,
             "soft": torch.from_numpy(self._soft.copy()),
             "grid_hw": self._grid_hw,
             "label": self._label.clone(),
@@ -152,15 +174,17 @@ class RefinedTracker:
             "past": [(torch.from_numpy(past.picture.copy()), past.label.clone()) for past in self._past],
             "marked": [tuple(torch.from_numpy(part.copy()) for part in pair) for pair in self._marked],
             "motion": self._motion.state,
+            "belonging": self._belonging.state,
             "learnt": None if self._refiner is self._unlearnt else self._refiner.state_dict(),
         }
 
     def go_on(self, state: State) -> None:
         """Stand where the tracker stood that said ``state``."""
-        self._here, self._soft, self._label = state["here"], state["soft"].numpy(), state["label"]
+        self._here, self._gone = state["here"], state["gone"]
+        self._soft, self._label = state["soft"].numpy(), state["label"]
         self._size_hw, self._grid_hw = self._soft.shape, state["grid_hw"]
         self._first = Remembered(*state["first"])
-        self._motion.state = state["motion"]
+        self._motion.state, self._belonging.state = state["motion"], state["belonging"]
         self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
         if state["learnt"] is not None:
             self._refiner = copy.deepcopy(self._unlearnt)
@@ -213,11 +237,11 @@ class RefinedTracker:
         return _View(features, stages, (spans[0].start // CELL_PX, spans[1].start // CELL_PX))
 
     @torch.inference_mode()
-    def _judge(self, view: _View, carried: Tensor, moving: FloatMap) -> tuple[Tensor, Tensor, float]:
-        """The object on the view [4 h, 4 w], what to remember of it [h, w], both in [0, 1], and the score.
+    def _judge(self, view: _View, carried: Tensor, moving: FloatMap) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The object on the view [4 h, 4 w], what to remember of it [h, w], how sure each cell is, and what is recalled.
 
-        ``moving`` [H'', W''] is the evidence of motion on the whole frame. The score is how sure the refiner is where it sees the
-        object, times how alike that is to remembered cells.
+        ``moving`` [H'', W''] is the evidence of motion on the whole frame. A cell is as sure as the refiner is of it, times how
+        alike it is to remembered cells, [h, w]; what the last frames recall is [4 h, 4 w]. All are in [0, 1].
         """
         there = compare_anywhere(view.features, self._first)
         near = compare_nearby(view.features, view.origin, self._recent, self._config.recent_reach_cells)
@@ -225,11 +249,10 @@ class RefinedTracker:
         soft = self._refiner(view.stages, evidence[None])[0, 0].sigmoid()
         seen = F.avg_pool2d(soft[None], CELL_PX // 2)[0]
         label = (1 - RECALLED_SHARE) * seen + RECALLED_SHARE * near[2] if self._here else seen
-        inner, score = seen > 0.5, 0.0
-        if inner.any():
-            alike = torch.maximum(there[0], near[0])[inner] / 5 + 0.8
-            score = float(alike.clamp(0, 1).mean() * (2 * seen[inner] - 1).mean())
-        return _tilted(soft, self._tilt(moving, view)), _tilted(label, self._tilt(moving, view, 1)), score
+        alike = (torch.maximum(there[0], near[0]) / 5 + 0.8).clamp(0, 1)
+        recalled = F.interpolate(near[2:][None], soft.shape, mode="bilinear")[0, 0]
+        soft, label = _tilted(soft, self._tilt(moving, view)), _tilted(label, self._tilt(moving, view, 1))
+        return soft, label, alike * (2 * seen - 1).clamp(min=0), recalled
 
     def _tilt(self, moving: FloatMap, view: _View, scale: int = CELL_PX // 2) -> Tensor:
         """What the evidence of motion adds to the log-odds on the view, ``scale`` values a cell."""
@@ -252,6 +275,16 @@ class RefinedTracker:
         side = 2 * NEAR_CELLS + 1
         return F.max_pool2d((carried > SEEN).float()[None], side, stride=1, padding=NEAR_CELLS)[0]
 
+    def _score(self, sure: Tensor, found: FloatMap, view: _View) -> float:
+        """Mean of ``sure`` [h, w] over the cells of a view that lie in ``found`` [H, W]; 0 where there are none."""
+        inner = view.of(torch.from_numpy(_resized((found > 0.5).astype(np.float32), self._grid_hw))) > 0.5
+        return float(sure[inner].mean()) if inner.any() else 0.0
+
+    def _cells_of(self, found: FloatMap, view: _View) -> Tensor:
+        """Cells [h, w] of a view that ``found`` [H, W] covers, and those around them, 1 or 0: the others hold none of it."""
+        covered = torch.from_numpy(_resized((found > 0.5).astype(np.float32), self._grid_hw)) > COVERED
+        return view.of(F.max_pool2d(covered.float()[None], 3, stride=1, padding=1)[0])
+
     def _carry(self, flow: FlowPair | None, picture: Picture) -> tuple[Tensor, FloatMap]:
         """The last mask through the flow, in [0, 1] on the whole grid of cells, and the evidence of motion on ``picture``."""
         if flow is None or not self._here:
@@ -270,15 +303,6 @@ class RefinedTracker:
         grid = torch.zeros(self._grid_hw[0] * scale, self._grid_hw[1] * scale)
         view.of(grid, scale).copy_(soft)
         return np.asarray(cv2.resize(grid.numpy(), self._size_hw[::-1], interpolation=cv2.INTER_LINEAR))
-
-
-def _likeliest(found: FloatMap) -> FloatMap:
-    """Of ``found`` [H, W] the one part in which there is most of the object: a crowd of alike things is not one thing."""
-    count, parts = cv2.connectedComponents((found > 0.5).astype(np.uint8))
-    if count <= 2:
-        return found
-    amounts = np.bincount(parts.ravel(), weights=found.ravel(), minlength=count)
-    return np.where(parts == 1 + int(np.argmax(amounts[1:])), found, 0).astype(np.float32)
 
 
 def _tilted(share: Tensor, log_odds: Tensor) -> Tensor:
