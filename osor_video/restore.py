@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice, repeat
 
 from osor_video.analysis import FrameNotes, grain_of, hole_of
-from osor_video.background.effects import find_effects, join_effects, searched_margin
+from osor_video.background.effects import box_of_effects, find_effects, join_effects, searched_margin
 from osor_video.background.given import GivenPlate, lay_plate, prefer
-from osor_video.background.recover import Plate, recover
+from osor_video.background.recover import NeededBox, Plate, recover
 from osor_video.background.register import ShotFrame
 from osor_video.composite.fill import Fill, FrameGrain, dithered, make_fill
 from osor_video.config import Config
@@ -263,12 +263,18 @@ class Restorer:
     def _recover(self, seen: ShotFrame, others: Sequence[ShotFrame], picture: Picture | None) -> Plate:
         with self._clock.stage("background"):
             if self._given is None or picture is None:
-                return recover(seen, others, self._background)
+                return recover(seen, others, self._background, self._needed(seen))
             trust = self._config.composite.trust
             laid = lay_plate(seen, picture, self._background.margin, self._given.moving)
             if bool((laid.confidence >= trust).all()):
                 return laid
             return prefer(laid, recover(seen, others, self._background), trust)
+
+    def _needed(self, seen: ShotFrame) -> NeededBox | None:
+        effects, margin = self._config.effects, self._background.margin
+        if effects.find == "off":
+            return None
+        return lambda plate: box_of_effects(seen.rgb, seen.hole, effects, margin, plate)
 
     def _remove(
         self, holed: Sequence[_Loaded], state: RemoverState | None

@@ -55,9 +55,13 @@ def make_world(
     walk_px: float = 6.0,
     pan_xy: tuple[float, float] = PAN_XY,
     shadow: float = SHADOW,
+    shadow_px: float = 15,
     stranger: bool = False,
 ) -> World:
-    """Render a world; ``walk_px`` is the object's step over the wall, a ``stranger`` another moving thing."""
+    """Render a world; ``walk_px`` is the object's step over the wall, a ``stranger`` another moving thing.
+
+    ``shadow_px`` is half the shadow's length.
+    """
     wall = texture((SIZE_HW[0] + 40, SIZE_HW[1] + 140), seed)
     skin = np.clip(texture((64, 64), seed + 1) * np.array([0.9, 0.35, 0.25]) + [0.25, 0, 0.05], 0, 1)
     world = World()
@@ -69,7 +73,9 @@ def make_world(
             plate = plate * (1 - coat[..., None]) + coat[..., None] * np.array([0.1, 0.2, 0.75])
         feet = 50 + walk_px * time, 96.0
         alpha = _ellipse(camera, (feet[0], feet[1] - 24), (11, 25))
-        shade = cv2.GaussianBlur(_ellipse(camera, (feet[0] + 14, feet[1] + 2), (15, 6)), (0, 0), 1.0)
+        shade = cv2.GaussianBlur(
+            _ellipse(camera, (feet[0] + shadow_px - 1, feet[1] + 2), (shadow_px, 6)), (0, 0), 1.0
+        )
         moved = camera @ np.array([[1, 0, feet[0] - 32], [0, 1, feet[1] - 56], [0, 0, 1.0]])
         body = cv2.warpPerspective(
             skin, moved, SIZE_HW[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT

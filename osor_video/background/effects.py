@@ -8,7 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from osor_video.background.recover import Plate
+from osor_video.background.recover import Plate, margin_px
+from osor_video.background.register import Box
 from osor_video.config import EffectsConfig
 from osor_video.shapes import dilate, disc, touching
 from osor_video.tensors import FloatMap, Mask, Picture
@@ -27,6 +28,9 @@ SURE_PLATE = 0.3
 """Plate confidence below which a difference says nothing."""
 MODEL_ALPHA = {"auto": 0.5, "strong": 0.3}
 """The model's alpha counts from here, and where it touches the hole: its weaker guesses are not worth a changed pixel."""
+RIM_PX = 4
+LEAVING_PX = 16
+"""Pixels of an effect within ``RIM_PX`` of a side of the plate from which it is taken to go on beyond that side."""
 STRONG_THRESHOLD = 0.6
 """Of the usual threshold, where faint effects are wanted too."""
 STRONG_MARGIN = 1.0
@@ -63,6 +67,20 @@ def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConf
     soft = cv2.GaussianBlur(dilate(region, 2).astype(np.float32), (0, 0), 1.0)
     alpha[top:bottom, left:right] = np.where(sure & ~other_thing, soft, 0)
     return alpha
+
+
+def box_of_effects(picture: Picture, hole: Mask, config: EffectsConfig, margin: float, plate: Plate) -> Box:
+    """The box of ``plate``, wider by ``margin`` times the hole's longer side wherever an effect leaves it.
+
+    A reflection is as long as what it mirrors, a shadow in the evening longer.
+    """
+    top, left, bottom, right = plate.box
+    found = find_effects(picture, plate, hole, config)[top:bottom, left:right] > 0.5
+    reach = margin_px(hole, margin)
+    sides = (found[:RIM_PX], found[:, :RIM_PX], found[-RIM_PX:], found[:, -RIM_PX:])
+    up, back, down, on = (reach if np.count_nonzero(side) >= LEAVING_PX else 0 for side in sides)
+    height, width = hole.shape
+    return max(top - up, 0), max(left - back, 0), min(bottom + down, height), min(right + on, width)
 
 
 def join_effects(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -48,6 +49,11 @@ STILL_PX = 1.0
 """Way of the picture's points between two frames up to which the camera stands still."""
 STILL_COST = 1 / 3
 """Of a frame that needs no registration, over one that does."""
+MOST_LARGER = 2
+"""Times that a plate may turn out too small."""
+OVERLAP_PX = 16
+UNSHADED = 0.8
+"""Clearness of a view from which no shadow of the object is expected in it."""
 COVERAGE_STEP = 8
 """Pixels between the points on which the choice of frames is made."""
 
@@ -65,21 +71,34 @@ class Plate:
     grain: FloatMap | None = None
 
 
+NeededBox = Callable[[Plate], Box]
+"""The box that is to be recovered, after what a first plate shows: its own, or a larger one around it."""
+
+
 def plate_box(hole: Mask, margin: float) -> Box:
     """The hole's bounding box, widened by ``margin`` times its longer side, on even pixels inside the frame."""
     ys, xs = np.nonzero(hole)
-    reach = round(margin * max(np.ptp(ys), np.ptp(xs))) + 8
+    reach = margin_px(hole, margin)
     height, width = hole.shape
     top, left = max(int(ys.min()) - reach, 0) // 2 * 2, max(int(xs.min()) - reach, 0) // 2 * 2
     return top, left, min(int(ys.max()) + reach + 1, height), min(int(xs.max()) + reach + 1, width)
 
 
-def recover(target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundConfig) -> Plate:
+def margin_px(hole: Mask, margin: float) -> int:
+    """``margin`` times the hole's longer side, and a little more: an even number of pixels."""
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    return round(margin * max(int(np.ptp(rows)), int(np.ptp(columns)))) + 8
+
+
+def recover(
+    target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundConfig, needed: NeededBox | None = None
+) -> Plate:
     """The plate of ``target`` from ``others``, neighbours of the same shot.
 
     A first plate from a few frames is registered by the hole's surroundings alone. It then guides the registration of all frames
     inside the hole, where it shows roughly what they show. It is made anew for each frame: carried from frame to frame, its
-    small errors of place add up wherever the scene has depth.
+    small errors of place add up wherever the scene has depth. ``needed`` is asked up to ``MOST_LARGER`` times, with what is there
+    of that first plate, whether more is wanted.
     """
     box = plate_box(target.hole, config.margin)
     if not others:
@@ -87,9 +106,46 @@ def recover(target: ShotFrame, others: Sequence[ShotFrame], config: BackgroundCo
     coverage = Coverage(target, others, box)
     first = coverage.choose(config.first_frames, config.samples, CLEAR_VIEW)
     chosen = coverage.choose(config.max_frames, config.samples, 0.0)
-    views = {other.index: look(target.camera, other, box) for other in {*first, *chosen}}
-    guess = _merge(target, [views[other.index] for other in first], box, None)
-    return _merge(target, [views[other.index] for other in chosen], box, guess)
+    view = cache(partial(look, target.camera))
+
+    def merge(frames: Sequence[ShotFrame], area: Box, guess: Plate | None) -> Plate:
+        views, beside = (
+            [view(other, area) for other in some] for some in (frames, coverage.choose_beside(frames))
+        )
+        return _merge(target, views, beside, area, guess)
+
+    def begin(area: Box) -> Plate:
+        return merge(first, area, None)
+
+    guess = begin(box)
+    for _ in range(MOST_LARGER):
+        larger = guess.box if needed is None else needed(guess)
+        if larger == guess.box:
+            break
+        guess = _extended(guess, larger, begin)
+    return merge(chosen, guess.box, guess)
+
+
+def _extended(plate: Plate, box: Box, make: Callable[[Box], Plate]) -> Plate:
+    """``plate`` with what ``make`` gives around it, on a ``box`` around its own; its grain is not kept."""
+    rgb, confidence = empty_plate(box).rgb, empty_plate(box).confidence
+    for part in [*map(make, _strips(plate.box, box)), plate]:
+        top, left, bottom, right = part.box
+        area = np.s_[top - box[0] : bottom - box[0], left - box[1] : right - box[1]]
+        rgb[area], confidence[area] = part.rgb, part.confidence
+    return Plate(box, rgb, confidence)
+
+
+def _strips(inner: Box, outer: Box) -> list[Box]:
+    """What ``outer`` has around ``inner``, each strip reaching ``OVERLAP_PX`` into it: something to be registered by."""
+    (top, left, bottom, right), (first, begin, last, end) = inner, outer
+    sides = [
+        (first < top, (first, begin, min(top + OVERLAP_PX, last), end)),
+        (bottom < last, (max(bottom - OVERLAP_PX, first), begin, last, end)),
+        (begin < left, (top, begin, bottom, min(left + OVERLAP_PX, end))),
+        (right < end, (top, max(right - OVERLAP_PX, begin), bottom, end)),
+    ]
+    return [strip for there, strip in sides if there]
 
 
 class Coverage:
@@ -98,7 +154,9 @@ class Coverage:
     def __init__(self, target: ShotFrame, others: Sequence[ShotFrame], box: Box) -> None:
         points = box_grid(box)[::COVERAGE_STEP, ::COVERAGE_STEP]
         back = np.linalg.inv(target.camera)
-        self._hidden = target.hole[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
+        area = np.s_[box[0] : box[2] : COVERAGE_STEP, box[1] : box[3] : COVERAGE_STEP]
+        self._hidden = target.hole[area]
+        self._beside = np.where(self._hidden, 0, 1 - target.clearness[area])
         self._others = list(others)
         ways = [other.camera @ back for other in others]
         self._views = np.stack(
@@ -123,16 +181,27 @@ class Coverage:
         for wanted in (clear, 0.0):
             showing = (self._views > wanted) & self._hidden
             while asked < most:
-                missing = np.where(counts < samples, 1 / (1 + counts), 0)
-                worth = (showing * missing).sum(axis=(1, 2)) * self._nearness * self._news(chosen)
-                worth[chosen] = 0
-                best = int(worth.argmax())
-                if worth[best] == 0:
+                best = self._best(showing, self._hidden * _lack(counts, samples), chosen)
+                if best is None:
                     break
                 counts += showing[best]
                 chosen.append(best)
                 asked += STILL_COST if self._same[best] else 1
         return [self._others[index] for index in chosen]
+
+    def choose_beside(self, chosen: Sequence[ShotFrame]) -> list[ShotFrame]:
+        """One frame more than those ``chosen``, if it shows anything beside the object that all of them may have in shadow."""
+        taken = [self._others.index(frame) for frame in chosen]
+        showing = self._views > UNSHADED
+        best = self._best(showing, self._beside * ~showing[taken].any(axis=0), taken)
+        return [] if best is None else [self._others[best]]
+
+    def _best(self, showing: Mask, worth: FloatMap, chosen: Sequence[int]) -> int | None:
+        """The frame that shows the most of what is of ``worth``; None where none shows any."""
+        values = (showing * worth).sum(axis=(1, 2)) * self._nearness * self._news(chosen)
+        values[list(chosen)] = 0
+        best = int(values.argmax())
+        return best if values[best] > 0 else None
 
     def _news(self, chosen: Sequence[int]) -> FloatMap:
         """How far each frame is another witness than those ``chosen``, [N] in [0, 1].
@@ -146,6 +215,11 @@ class Coverage:
         return np.asarray(1 - self._stillness * np.exp(-gaps / WITNESS_FRAMES), np.float32)
 
 
+def _lack(counts: FloatMap, samples: int) -> FloatMap:
+    """What one more sample of points that have ``counts`` of them is worth."""
+    return np.asarray(np.where(counts < samples, 1 / (1 + counts), 0), np.float32)
+
+
 def _clearness_at(points: FloatMap, homography: Homography, other: ShotFrame) -> FloatMap:
     """How well ``other`` shows the points [h, w, 2] of another frame, [h, w] in [0, 1]."""
     coords = homography_map(points, homography)
@@ -153,8 +227,13 @@ def _clearness_at(points: FloatMap, homography: Homography, other: ShotFrame) ->
     return np.where(outside(coords, other), 0, clear).astype(np.float32)
 
 
-def _merge(target: ShotFrame, views: Sequence[View], box: Box, guess: Plate | None) -> Plate:
-    """Register each view to the box once, sample its frame once (bicubic) and average the samples that agree."""
+def _merge(
+    target: ShotFrame, views: Sequence[View], beside: Sequence[View], box: Box, guess: Plate | None
+) -> Plate:
+    """Register each view to the box once, sample its frame once (bicubic) and average the samples that agree.
+
+    What is seen from ``beside`` has no say in the hole, of which nearer frames tell.
+    """
     if not views:
         return empty_plate(box)
     area = np.s_[box[0] : box[2], box[1] : box[3]]
@@ -165,7 +244,9 @@ def _merge(target: ShotFrame, views: Sequence[View], box: Box, guess: Plate | No
         if guess is None
         else np.where(guess.confidence > GUIDE, _shading(_grey(guess.rgb * 255)), np.inf)
     )
-    samples = [sample_view(registration, view, shown, hole, lit) for view in views]
+    samples = [sample_view(registration, view, shown, hole, lit) for view in (*views, *beside)]
+    for sample in samples[len(views) :]:
+        sample.weight[hole] = 0
     colours, spread, total = interquartile_mean(samples)
     confidence = np.where(total > 0, np.exp(-np.square(spread / SPREAD)), 0.0).astype(np.float32)
     return Plate(box, np.clip(colours / 255, 0, 1), confidence, grain_left(samples))
@@ -176,15 +257,17 @@ def guide_of(
 ) -> tuple[GreyPicture, FloatMap]:
     """What the box should show, grey [h, w], and how sure that is.
 
-    Outside the hole the frame itself; it is not sure beside the object, unless the guess agrees that no shadow lies there.
+    Outside the hole the frame itself, and the guess where that shows it to be shaded; beside the object neither is sure, unless
+    both agree that no shadow lies there.
     """
     if guess is None:
         return to_grey(shown), np.where(hole, 0, clear).astype(np.float32)
-    guided = hole & (guess.confidence > GUIDE)
-    guide = to_grey(np.where(guided[..., None], to_uint8(guess.rgb), shown))
-    difference = cv2.absdiff(guide, to_grey(to_uint8(guess.rgb))).astype(np.float32)
-    agreed = cv2.GaussianBlur(difference, (0, 0), 2.0) < AGREED
-    return guide, np.where(hole, GUESSED * guided, np.where(agreed, 1, clear)).astype(np.float32)
+    first, grey = to_grey(to_uint8(guess.rgb)), to_grey(shown)
+    agreed = cv2.GaussianBlur(cv2.absdiff(grey, first).astype(np.float32), (0, 0), 2.0) < AGREED
+    shaded = np.abs(_shading(grey.astype(np.float32)) - _shading(first.astype(np.float32))) > SHADED
+    guided = (hole | (shaded & (clear < 1))) & (guess.confidence > GUIDE)
+    own = np.where(hole, 0, np.where(agreed, 1, clear))
+    return np.where(guided, first, grey), np.where(guided, GUESSED, own).astype(np.float32)
 
 
 def sample_view(

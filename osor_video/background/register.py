@@ -21,8 +21,8 @@ Box = tuple[int, int, int, int]
 
 ERROR_SIGMA_PX = 3.0
 """Neighbourhood over which photometric error is judged."""
-EFFECT_REACH = 0.6
-"""How far from the object its shadow or reflection is expected, as a share of the hole's longer side."""
+EFFECT_REACH = 1.0
+"""How far from the object its shadow or reflection is expected, as a share of the hole's longer side: a mirror shows it whole."""
 NEEDED = 0.95
 """Share of the homography's squared error that a residual has to go below, or it follows noise and passers-by."""
 DRIFT_PX = 0.2

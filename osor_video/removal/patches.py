@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from osor_video.removal.record import FirstGuess
 from osor_video.removal.step import RIM_PX, grown, halved, interpolate_hole
@@ -128,7 +130,18 @@ class _Level:
 
     def patches(self, places: Tensor) -> Tensor:
         """Whole patches [N, P P 3]."""
-        return self.pixels[places[:, None] + self._offsets].flatten(1)
+        width, half = self.size_hw[1], PATCH_PX // 2
+        across = width - PATCH_PX + 1
+        return self._table[(places // width - half) * across + places % width - half]
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """The patch around every place inside the picture, [places, P P 3]; those outside the hole never change."""
+        height, width = self.size_hw
+        rows, columns = height - PATCH_PX + 1, width - PATCH_PX + 1
+        steps = (3 * width, 3, 3 * width, 1)
+        windows = self.pixels.as_strided((rows, columns, PATCH_PX, 3 * PATCH_PX), steps)
+        return windows.reshape(rows * columns, -1)
 
     def vote(self, found: Tensor) -> None:
         """Each pixel of the hole becomes the mean of what the patches over it show, the surer ones counting more."""
@@ -227,12 +240,6 @@ def _spread(level: _Level, found: Tensor) -> Tensor:
 
 def _depth(hole: Tensor) -> Tensor:
     """How deep in ``hole`` [H, W] each pixel lies, in pixels along rows, columns and diagonals; at most ``DEEPEST_PX``."""
-    layer = hole[None, None].float()
-    depth = layer.clone()
-    for _ in range(DEEPEST_PX - 1):
-        # Beyond the picture's edge nothing is known either.
-        layer = -F.max_pool2d(-layer, 3, stride=1, padding=1)
-        if not layer.any():
-            break
-        depth += layer
-    return depth[0, 0]
+    inside = hole.cpu().numpy().astype(np.uint8)
+    depth = np.minimum(cv2.distanceTransform(inside, cv2.DIST_C, 3), DEEPEST_PX)
+    return torch.from_numpy(depth).to(hole.device)

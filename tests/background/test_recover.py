@@ -151,6 +151,35 @@ def test_choose_leaves_out_frames_that_hide_the_same() -> None:
     assert coverage.choose(most=8, samples=6, clear=CLEAR_VIEW) == []
 
 
+def test_frames_are_asked_about_what_lies_beside_the_object_only_if_none_has_shown_it() -> None:
+    """A picture that stands still: near frames have the object beside the hole, a far one has it elsewhere."""
+    place, beside = np.zeros((96, 256), dtype=bool), np.zeros((96, 256), dtype=bool)
+    place[32:64, 48:80], beside[32:64, 84:116] = True, True
+    blank = np.zeros((96, 256, 3), np.uint8)
+    target = ShotFrame(0, blank, place, np.eye(3))
+    near = [ShotFrame(index, blank, beside, np.eye(3)) for index in (3, 6, 9)]
+    far = [ShotFrame(index, blank, np.roll(place, 176, axis=1), np.eye(3)) for index in (30, 33, 36)]
+    coverage = Coverage(target, [*near, *far], plate_box(place, 0.35))
+    assert coverage.choose_beside(near) == far[:1]
+    assert coverage.choose_beside([*near, far[2]]) == []
+
+
+def test_what_lies_beside_the_object_has_no_say_in_the_hole() -> None:
+    world = make_world(24, walk_px=10, shadow_px=30)
+    shot = world.shot()
+    seen, others = shot[4], [o for o in shot if o.index != 4]
+    box = plate_box(seen.hole, CONFIG.margin)
+    coverage = Coverage(seen, others, box)
+    chosen = coverage.choose(CONFIG.max_frames, CONFIG.samples, 0.0)
+    beside = {frame.index for frame in coverage.choose_beside(chosen)}
+    assert beside
+    changed = [replace(frame, rgb=frame.rgb // 2) if frame.index in beside else frame for frame in others]
+    before, after = (recover(seen, frames, CONFIG).rgb for frames in (others, changed))
+    area = seen.hole[box[0] : box[2], box[1] : box[3]]
+    np.testing.assert_array_equal(after[area], before[area])
+    assert np.abs(after - before).max() > 0.05
+
+
 def test_outside_marks_the_hole_and_what_left_the_frame(world: World) -> None:
     seen = world.shot()[0]
     coords = box_grid((0, 0, 128, 192))
