@@ -190,7 +190,8 @@ class VideoRemover:
 
     def identity(self, source: SourceInfo, marks: Marks, regions: Regions) -> Identity:
         """What tells a run over ``source`` from every other: see ``identify``."""
-        return identify(source, marks, regions, self.config, self.flow.name, self.remover.model.record)
+        record, batch = self.remover.model.record, self.remover.batch
+        return identify(source, marks, regions, self.config, self.flow.name, record, batch)
 
     def check(self, source: SourceInfo, marks: Marks, regions: Regions) -> None:
         """MaskError for marks or regions that do not fit the clip."""

@@ -30,8 +30,10 @@ from osor_video.pipeline import VideoRemover
 from osor_video.removal.remover import OneStepRemover
 from osor_video.restore import Restored
 from osor_video.video.planes import PlanarFrame, Planes
+from osor_video.video.source import open_source
 from osor_video.work.edits import Edit
 from osor_video.work.folder import Unfinished, WorkFolder, check_work
+from osor_video.work.identity import differences
 from osor_video.work.notebook import HELD, NoteBook
 from tests.test_pipeline import write_clip
 from tests.tiny import tiny_model
@@ -246,6 +248,20 @@ def test_another_run_is_not_gone_on_with(
         other.run(output)
     after = {path.name: path.read_bytes() for path in (tmp_path / "out.mp4.osor-work").glob("*.pt")}
     assert after == before
+
+
+def test_frames_together_tell_runs_apart_however_their_number_came_about(
+    remover: VideoRemover, clip: Path, world: World, folder: Path
+) -> None:
+    source, model = open_source(clip, CONFIG.decode), remover.remover.model
+    identities = []
+    for batch in (None, 1, 2):
+        removal = CONFIG.removal.model_copy(update={"batch": batch})
+        config = CONFIG.model_copy(update={"removal": removal})
+        other = VideoRemover(remover.flow, remover.features, OneStepRemover(model, removal, 0), config)
+        identities.append(other.identity(source, first_mask(world), Regions()))
+    assert differences(identities[0], identities[1]) == ""
+    assert differences(identities[1], identities[2]) == "removal.batch was 1, is 2"
 
 
 def test_a_moved_clip_and_another_checkpoint_are_the_same_run(

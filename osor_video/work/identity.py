@@ -30,10 +30,20 @@ TOLD = 3
 
 
 def identify(
-    source: SourceInfo, marks: Marks, regions: Regions, config: Config, flow: str, record: ModelRecord
+    source: SourceInfo,
+    marks: Marks,
+    regions: Regions,
+    config: Config,
+    flow: str,
+    record: ModelRecord,
+    batch: int,
 ) -> Identity:
-    """The identity of a run: files by their content, wherever they lie, everything else by its value."""
-    settings = flattened(config.model_dump(mode="json", exclude=set(FREE)))
+    """The identity of a run: files by their content, wherever they lie, everything else by its value.
+
+    ``batch`` is how many frames the network sees together, which may have been chosen by what memory was free: whoever goes on
+    with the run can ask for the same number.
+    """
+    settings = flattened(config.model_dump(mode="json", exclude=set(FREE))) | {"removal.batch": batch}
     given = (config.background.plate, config.flow.weights)
     return {
         "the clip": fingerprint(source.files or source.path),
