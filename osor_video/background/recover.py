@@ -85,7 +85,7 @@ def plate_box(hole: Mask, margin: float) -> Box:
 
 
 def margin_px(hole: Mask, margin: float) -> int:
-    """``margin`` times the hole's longer side, and a little more: an even number of pixels."""
+    """``margin`` times the hole's longer side, and a little more, in pixels."""
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     return round(margin * max(int(np.ptp(rows)), int(np.ptp(columns)))) + 8
 
