@@ -101,7 +101,7 @@ class BackgroundConfig(_Stage):
     """Samples wanted for each hidden pixel before no further frame is asked."""
     max_frames: int = Field(default=6, ge=1)
     """Frames asked at most for one frame; cost grows with it."""
-    first_frames: int = Field(default=2, ge=1)
+    first_frames: int = Field(default=4, ge=1)
     """Frames asked for the first guess, which then guides the rest."""
     plate: Path | None = None
     """Your own clean plate: a picture of the place without the object, or a clip with a frame for every frame."""
