@@ -228,7 +228,10 @@ REFUSED = {
         ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--config", "c.yaml"],
         "c.yaml does not exist",
     ),
-    "no model": (["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--model", "."], ". is no model: expected a folder"),
+    "no model": (
+        ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--model", "."],
+        ". is no model: expected a folder",
+    ),
     "report suffix": (["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--report", "r.txt"], "ends in .json"),
     "report in a file": (
         ["CLIP", "--mask", "FIRST", "-o", "o.mp4", "--report", "text.mp4/r.json"],
