@@ -108,14 +108,14 @@ def recover(
     chosen = coverage.choose(config.max_frames, config.samples, 0.0)
     view = cache(partial(look, target.camera))
 
-    def merge(frames: Sequence[ShotFrame], area: Box, guess: Plate | None) -> Plate:
-        views, beside = (
-            [view(other, area) for other in some] for some in (frames, coverage.choose_beside(frames))
-        )
+    def merge(frames: Sequence[Sequence[ShotFrame]], area: Box, guess: Plate | None) -> Plate:
+        views, beside = ([view(other, area) for other in some] for some in frames)
         return _merge(target, views, beside, area, guess)
 
+    beginning, whole = ((frames, coverage.choose_beside(frames)) for frames in (first, chosen))
+
     def begin(area: Box) -> Plate:
-        return merge(first, area, None)
+        return merge(beginning, area, None)
 
     guess = begin(box)
     for _ in range(MOST_LARGER):
@@ -123,17 +123,17 @@ def recover(
         if larger == guess.box:
             break
         guess = _extended(guess, larger, begin)
-    return merge(chosen, guess.box, guess)
+    return merge(whole, guess.box, guess)
 
 
 def _extended(plate: Plate, box: Box, make: Callable[[Box], Plate]) -> Plate:
     """``plate`` with what ``make`` gives around it, on a ``box`` around its own; its grain is not kept."""
-    rgb, confidence = empty_plate(box).rgb, empty_plate(box).confidence
+    larger = empty_plate(box)
     for part in [*map(make, _strips(plate.box, box)), plate]:
         top, left, bottom, right = part.box
         area = np.s_[top - box[0] : bottom - box[0], left - box[1] : right - box[1]]
-        rgb[area], confidence[area] = part.rgb, part.confidence
-    return Plate(box, rgb, confidence)
+        larger.rgb[area], larger.confidence[area] = part.rgb, part.confidence
+    return larger
 
 
 def _strips(inner: Box, outer: Box) -> list[Box]:

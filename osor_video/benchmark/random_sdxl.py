@@ -191,15 +191,12 @@ def write_random_model(folder: Path, scale: Scale) -> Path:
 
     OSError where it cannot be written, ConfigError without transformers.
     """
-    encode_random_words(random_encoders(scale)).write(_made(folder) / MADE_PROMPT)
+    prompt = encode_random_words(random_encoders(scale))
+    folder.mkdir(parents=True, exist_ok=True)
+    prompt.write(folder / MADE_PROMPT)
     base = random_base(scale, torch.float16)
     for part, name in ((base.unet, "unet"), (base.vae, "vae"), (base.scheduler, "scheduler")):
         part.save_pretrained(folder / BASE / name)
     shapes = nn.Module.to(base.unet, "meta")
     write_adapter(folder / "random_phase2.safetensors", random_adapter(shapes, RANKS[scale], torch.float16))
-    return folder
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
