@@ -15,7 +15,8 @@ from pathlib import Path
 from osor_video.desk.film import Film
 from osor_video.desk.jobs import Job, Queue
 from osor_video.desk.options import VIDEO_SUFFIXES
-from osor_video.desk.projects import Result, Session, Thing
+from osor_video.desk.projects import Result, Session
+from osor_video.desk.things import Thing
 from osor_video.desk.work import Task, find_object, warm
 from osor_video.errors import ConfigError, MaskError, VideoError
 from osor_video.project import SUFFIX, Project, preview_span

@@ -5,19 +5,20 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from osor_video.config import Config
 from osor_video.desk.film import Film
+from osor_video.desk.ops import AddObject, ChangeSettings, Op, PaintMask, RenameObject
 from osor_video.desk.options import CHOICES, EXPORTS, MODEL_NAMES, PATH_KEYS, QUALITY_KEY
+from osor_video.desk.things import Thing
 from osor_video.errors import ConfigError, MaskError, OsorError
-from osor_video.project import ObjectMarks, Project, decode_mask, encode_mask, span_of
+from osor_video.project import ObjectMarks, Project, decode_mask, encode_mask
 from osor_video.report import doubtful_runs
 
 COLOURS = ("#e8a33d", "#4fb3c8", "#c678dd", "#7fbf5f", "#e06c75", "#6f8ff0", "#d9c04a", "#5fc9a2")
@@ -25,114 +26,6 @@ COLOURS = ("#e8a33d", "#4fb3c8", "#c678dd", "#7fbf5f", "#e06c75", "#6f8ff0", "#d
 
 class StaleError(OsorError):
     """Another window changed the project meanwhile."""
-
-
-class _Op(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PaintMask(_Op):
-    """The mask of one frame: of an object (its id), or of the regions ``also`` and ``keep``; none takes it away."""
-
-    op: Literal["mask"]
-    target: int | Literal["also", "keep"]
-    frame: Annotated[int, Field(ge=0)]
-    png: str | None
-
-
-class AddObject(_Op):
-    """One more object; ``id`` and ``masks`` bring back one that was deleted."""
-
-    op: Literal["add"]
-    name: str | None = Field(default=None, max_length=80)
-    id: int | None = None
-    colour: str | None = Field(default=None, pattern="^#[0-9a-fA-F]{6}$")
-    masks: dict[Annotated[int, Field(ge=0)], str] = {}
-
-
-class RenameObject(_Op):
-    """Another name."""
-
-    op: Literal["rename"]
-    target: int
-    name: str = Field(min_length=1, max_length=80)
-
-
-class DeleteObject(_Op):
-    """Without this object."""
-
-    op: Literal["delete"]
-    target: int
-
-
-class ChangeSettings(_Op):
-    """Preset, settings by dotted key (None takes one away) and container, those that are given."""
-
-    op: Literal["settings"]
-    preset: str | None = None
-    settings: dict[str, Any] = {}
-    container: str | None = None
-
-
-Op = Annotated[
-    PaintMask | AddObject | RenameObject | DeleteObject | ChangeSettings, Field(discriminator="op")
-]
-
-
-@dataclass
-class Thing:
-    """An object on the desk. ``track`` has what was followed, ``fresh`` the frames in which that still holds."""
-
-    id: int
-    name: str
-    colour: str
-    masks: dict[int, str] = field(default_factory=dict)
-    track: dict[int, tuple[str, float]] = field(default_factory=dict)
-    fresh: set[int] = field(default_factory=set)
-    changed: list[tuple[int, int, int]] = field(default_factory=list)
-    """(first, end, version) of what a change made stale: what a job that began earlier finds there is not taken."""
-
-    def whole(self, frames: int) -> bool:
-        """Whether each of ``frames`` frames has its mask."""
-        return len(self.fresh) == frames
-
-    def spans(self, frames: int) -> list[tuple[int, int]]:
-        """What has to be followed (first, end not included), as few frames as the masks allow."""
-        if not self.masks:
-            return []
-        found = {
-            span_of(self.masks, frame, frames)
-            for frame in range(frames)
-            if frame not in self.fresh and frame not in self.masks
-        }
-        return sorted(found)
-
-    def paint(self, frame: int, png: str | None, frames: int, version: int) -> None:
-        """Set or take away the mask of ``frame``; what was followed from it is stale."""
-        first, end = span_of(self.masks, frame, frames)
-        if png is None:
-            self.masks.pop(frame, None)
-        else:
-            self.masks[frame] = png
-        stale = {index for index in range(first, end) if index not in self.masks}
-        self.fresh -= stale
-        self.changed.append((first, end, version))
-        if png is not None:
-            self.track[frame] = png, 1.0
-            self.fresh.add(frame)
-        elif not self.masks:
-            self.track.clear()
-            self.fresh.clear()
-
-    def hear(self, frame: int, png: str, score: float, version: int) -> bool:
-        """Take a mask that a job of ``version`` found, unless it is out of date."""
-        if frame in self.masks or any(
-            first <= frame < end and version < changed for first, end, changed in self.changed
-        ):
-            return False
-        self.track[frame] = png, score
-        self.fresh.add(frame)
-        return True
 
 
 @dataclass

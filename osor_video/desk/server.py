@@ -17,8 +17,9 @@ from starlette.concurrency import run_in_threadpool
 from osor_video import __version__
 from osor_video.desk.desk import Desk, checked_name
 from osor_video.desk.guard import Guard, known_hosts
+from osor_video.desk.ops import Op
 from osor_video.desk.options import offered
-from osor_video.desk.projects import Op, Result, Session, StaleError
+from osor_video.desk.projects import Result, Session, StaleError
 from osor_video.errors import ConfigError, OsorError
 from osor_video.project import Project
 
