@@ -205,8 +205,6 @@ class FlowTrainingConfig(_Section):
     """Weight of an update's error, relative to that of the next update."""
     limit_px: float = Field(default=64.0, gt=0)
     """Pixels that move farther do not count."""
-    match_weight: float = Field(default=0.0, ge=0)
-    """Weight of the matching loss, which teaches the features before the updates know what to make of them."""
     first_speed_px: float = Field(default=4.0, ge=0)
     """Fastest shift at the first step; it grows to the sequences' ``speed_px``."""
     growing_steps: int = Field(default=0, ge=0)

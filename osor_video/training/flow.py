@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from osor_video.flow.estimate import encode_frames, enlarge_flow, match_frames
-from osor_video.flow.warp import pixel_grid
 from osor_video.report import Progress, silent
 from osor_video.tensors import FloatMap
 from osor_video.training.batches import stream_batches
@@ -84,56 +81,21 @@ def sequence_loss(estimates: list[Tensor], truth: Tensor, gamma: float, limit_px
     return torch.stack([gamma ** (last - i) * error for i, error in enumerate(errors)]).sum()
 
 
-def matching_loss(volume: Tensor, truth: Tensor) -> Tensor:
-    """Mean cross-entropy between where the cells of a frame are found in the other one and where they are.
-
-    ``volume`` [B, h w, h w] are RAFT's correlations, read as logits; ``truth`` [B, 2, H, W] is the flow in pixels. A cell goes
-    to a point between four cells, which share its probability as bilinear weights; cells that leave the frame do not count.
-    The recurrent updates learn from good matches only, and early on there are none (a loss on the matches themselves, as LoFTR's
-    on its coarse ones, Sun et al., CVPR 2021).
-    """
-    stride = round((truth.shape[-2] * truth.shape[-1] / volume.shape[-1]) ** 0.5)
-    cells = F.avg_pool2d(truth, stride) / stride
-    height, width = cells.shape[-2:]
-    target = (cells + pixel_grid((height, width), cells)).flatten(2)
-    x, y = target[:, 0], target[:, 1]
-    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-    left, top = x.floor().clamp(0, width - 2), y.floor().clamp(0, height - 2)
-    right, below = (x - left).clamp(0, 1), (y - top).clamp(0, 1)
-    log_likely = volume.log_softmax(dim=-1)
-    loss = torch.zeros_like(x)
-    for down, over, weight in (
-        (0, 0, (1 - right) * (1 - below)),
-        (0, 1, right * (1 - below)),
-        (1, 0, (1 - right) * below),
-        (1, 1, right * below),
-    ):
-        index = ((top + down) * width + left + over).long()
-        loss = loss - weight * log_likely.gather(2, index[..., None])[..., 0]
-    return (loss * inside).sum() / inside.sum().clamp(min=1)
-
-
 def end_point_error(estimate: Tensor, truth: Tensor) -> Tensor:
     """Length [B, H, W] of what is between two flows [B, 2, H, W], in pixels."""
     return (estimate - truth).square().sum(1).sqrt()
 
 
-def flow_loss(net: Any, batch: Batch, config: FlowTrainingConfig) -> tuple[Tensor, dict[str, float]]:
-    """The sequence loss of both directions, with the matching loss if asked for; and figures, such as the last update's error."""
+def flow_loss(net: nn.Module, batch: Batch, config: FlowTrainingConfig) -> tuple[Tensor, dict[str, float]]:
+    """The sequence loss of both directions, and the mean end-point error of the last update."""
     first, second, forward, backward = batch
     a, b = encode_frames(net, first), encode_frames(net, second)
     estimates = [enlarge_flow(cells) for cells in match_frames(net, a, b, config.updates)]
     truth = torch.cat([forward, backward])
     loss = sequence_loss(estimates, truth, config.gamma, config.limit_px)
-    figures: dict[str, float] = {}
-    if config.match_weight:
-        cells = a.features.shape[-2] * a.features.shape[-1]
-        matching = matching_loss(net.corr_block.corr_pyramid[0].view(len(truth), cells, cells), truth)
-        loss, figures["matching"] = loss + config.match_weight * matching, float(matching.detach())
     with torch.no_grad():
         error = end_point_error(estimates[-1], truth)
-    speed = truth.square().sum(1).sqrt()
-    return loss, figures | {"epe_px": float(error.mean()), "speed_px": float(speed.mean())}
+    return loss, {"epe_px": float(error.mean()), "speed_px": float(truth.square().sum(1).sqrt().mean())}
 
 
 def first_network(config: FlowTrainingConfig) -> nn.Module:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from osor_video.training.flow import (
     end_point_error,
     first_network,
     flow_loss,
-    matching_loss,
     sequence_at,
     sequence_loss,
     train_flow,
@@ -62,28 +60,6 @@ def test_what_moves_beyond_the_limit_does_not_count() -> None:
     assert float(sequence_loss([zero], truth, 0.8, 5.0)) == pytest.approx(1.0)
     assert float(sequence_loss([zero], truth, 0.8, 5.1)) == pytest.approx(4.0)
     assert float(sequence_loss([zero], truth, 0.8, 0.5)) == 0
-
-
-def test_matches_are_judged_where_the_flow_goes() -> None:
-    # Two rows of three cells of 8 pixels; everything moves to the right by half a cell, so the third column leaves the frame.
-    truth = torch.zeros(1, 2, 16, 24)
-    truth[:, 0] = 4.0
-    nothing_known = torch.zeros(1, 6, 6)
-    assert float(matching_loss(nothing_known, truth)) == pytest.approx(math.log(6))
-    both_neighbours = torch.full((1, 6, 6), -100.0)
-    for cell in (0, 1, 3, 4):
-        both_neighbours[0, cell, [cell, cell + 1]] = 0.0
-    assert float(matching_loss(both_neighbours, truth)) == pytest.approx(math.log(2))
-    assert float(matching_loss(both_neighbours, torch.full_like(truth, 99.0))) == 0
-
-
-def test_the_matching_loss_joins_the_sequence_loss(photos_folder: Path, cutouts_folder: Path) -> None:
-    config = flow_config()
-    batch = FlowBatches(list_photos(photos_folder), load_cutouts(cutouts_folder)[0], config, range(1))[0]
-    network = first_network(config).eval()
-    alone, _ = flow_loss(network, batch, config)
-    joined, figures = flow_loss(network, batch, config.model_copy(update={"match_weight": 0.5}))
-    assert float((joined - alone).detach()) == pytest.approx(0.5 * figures["matching"], rel=1e-3)
 
 
 def test_the_end_point_error_is_a_length() -> None:
