@@ -12,12 +12,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import astuple, dataclass, replace
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
-
-import numpy as np
 
 from osor_video.analysis import FirstPass, FrameNotes, shots_of, track_back, ways_back, with_hole_boxes
 from osor_video.background.given import GivenPlate, open_plate
@@ -27,7 +25,6 @@ from osor_video.errors import ConfigError
 from osor_video.flow.estimate import FlowEstimator
 from osor_video.flow.weights import build_flow
 from osor_video.masks.build import build_tracker, check_sam2, object_of
-from osor_video.masks.drift import Drift
 from osor_video.masks.features import RecognitionFeatures, build_features
 from osor_video.masks.held import (
     BackFrame,
@@ -35,7 +32,6 @@ from osor_video.masks.held import (
     GivenFrames,
     KeyedFrames,
     Marked,
-    unpack_mask,
 )
 from osor_video.masks.marks import Keyframes, Marks
 from osor_video.masks.region import NO_REGIONS, Regions
@@ -44,8 +40,9 @@ from osor_video.memory import peak_memory_mb
 from osor_video.parallel import shared_cores
 from osor_video.removal.choose import build_model
 from osor_video.removal.remover import OneStepRemover
-from osor_video.report import Progress, RunReport, Stopwatch, runs_of, silent
+from osor_video.report import Progress, RunReport, Stopwatch, silent
 from osor_video.restore import Carry, Restored, Restorer
+from osor_video.tally import Tally
 from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.check import decoded_difference
 from osor_video.video.orient import shown_size, to_coded, to_shown
@@ -61,9 +58,6 @@ from osor_video.work.folder import Unfinished, WorkFolder
 from osor_video.work.identity import Identity, identify
 from osor_video.work.notebook import NoteBook
 
-SEEN = 0.995
-"""Share of a hole that has to be borrowed for the rest, specks, not to be spoken of."""
-
 
 @dataclass(frozen=True)
 class Analysed:
@@ -73,39 +67,6 @@ class Analysed:
     notes: Sequence[FrameNotes]
     decoder: str
     plate: GivenPlate | None = None
-
-
-class _Tally:
-    """What the frames of one run add up to."""
-
-    def __init__(self, size_hw: tuple[int, int]) -> None:
-        self._size_hw = size_hw
-        self.frames = 0
-        self.borrowed: dict[int, float] = {}
-        self.replaced = 0.0
-        self.outside = 0.0
-        self.damaged: list[int] = []
-        self._coverage: list[bytes] = []
-
-    def add(self, edit: Edit) -> None:
-        """The next frame's."""
-        if edit.damaged:
-            self.damaged.append(self.frames)
-        if edit.borrowed is not None:
-            self.borrowed[self.frames] = edit.borrowed
-            self.replaced += edit.replaced
-        self.outside = max(self.outside, edit.outside)
-        self._coverage.append(edit.covered)
-        self.frames += 1
-
-    def unseen(self) -> dict[int, float]:
-        """Share of the hole that nothing borrowed fills, of the frames where it is more than specks."""
-        return {frame: round(1 - share, 4) for frame, share in self.borrowed.items() if share < SEEN}
-
-    def replaced_in(self) -> Iterator[Mask]:
-        """Where anything was replaced in each frame, [H, W]; known where ``encode.check`` is set."""
-        nowhere = np.zeros(self._size_hw, dtype=bool)
-        return (unpack_mask(packed, self._size_hw) if packed else nowhere for packed in self._coverage)
 
 
 class VideoRemover:
@@ -174,7 +135,7 @@ class VideoRemover:
                 open_writer(output, source, self.config.encode, seal.tags if seal else None) as writer,
                 closing(self._finish(clip, edits, writer, pool, clock, told)) as finished,
             ):
-                tally = _Tally(source.size_hw)
+                tally = Tally(source.size_hw)
                 for edit in finished:
                     if on_effect is not None:
                         effect = edit.effect_on(source.size_hw)
@@ -247,44 +208,25 @@ class VideoRemover:
     def _report(
         self,
         clip: Analysed,
-        tally: _Tally,
+        tally: Tally,
         writer: Writer,
         clock: Stopwatch,
         begin: float,
         resumed: list[str],
     ) -> RunReport:
-        source = clip.source
-        drift, shots, holes = zip(
-            *((note.drift, note.shot, note.hole_box is not None) for note in clip.notes), strict=True
-        )
         return RunReport(
-            source=str(source.path),
+            source=str(clip.source.path),
             output=str(writer.path),
-            frames=source.frames,
-            size_hw=source.size_hw,
             wall_s=time.perf_counter() - begin,
             seconds=clock.seconds,
             decoder=clip.decoder,
             flow=self.flow.name,
             model=self.remover.model.record.name,
             fill=self.config.fill,
-            borrowed=float(np.mean(list(tally.borrowed.values()))) if tally.borrowed else 0.0,
-            replaced=tally.replaced / (source.frames * source.size_hw[0] * source.size_hw[1]),
-            unseen={} if self.config.fill == "diffusion" else tally.unseen(),
-            mask_scores=[round(signs.score, 4) for signs in drift],
-            mask_drift=_signs(drift),
-            touched=runs_of(tally.borrowed),
-            cuts=[i for i in range(1, source.frames) if shots[i] != shots[i - 1]],
-            untouched=_untouched(shots, holes),
-            damaged=tally.damaged,
-            notes=[
-                *([_damage(tally.damaged)] if tally.damaged else []),
-                *writer.notes,
-                *resumed,
-            ],
-            outside_max_difference=tally.outside,
+            notes=[*tally.warnings(), *writer.notes, *resumed],
             encoded=writer.encoded,
             peak_memory_mb=peak_memory_mb(),
+            **tally.facts(clip.source, clip.notes, self.config.fill),
         )
 
     def masks(
@@ -479,28 +421,6 @@ def _work_folder(output: Path, identity: Identity, unfinished: Unfinished) -> It
 def coded_seed(seed: Seed, rotation: int, config: MaskConfig) -> Marked:
     """What finds a seed's object in a picture as coded."""
     return lambda picture: to_coded(object_of(seed, to_shown(picture, rotation), config), rotation)
-
-
-def _signs(drift: Sequence[Drift]) -> dict[str, list[float]]:
-    """Each sign of drift over the frames."""
-    return {
-        sign: [round(getattr(signs, sign), 3) for signs in drift]
-        for sign in ("appearance", "area", "cycle", "validity")
-    }
-
-
-def _untouched(shots: Sequence[int], holes: Sequence[bool]) -> list[int]:
-    """First frames of the shots in which nothing is masked."""
-    grouped = [list(shot) for _, shot in groupby(range(len(shots)), lambda index: shots[index])]
-    return [shot[0] for shot in grouped if not any(holes[index] for index in shot)]
-
-
-def _damage(frames: Sequence[int]) -> str:
-    """The warning about a damaged source."""
-    return (
-        f"the source is damaged at {len(frames)} frames, {frames[0]} to {frames[-1]}: what decodes of them stands there, or the "
-        "frame before, and frames behind them may show traces; all times are kept"
-    )
 
 
 def _seal_with(seal: Seal | None, writer: Writer, report: RunReport) -> None:

@@ -27,6 +27,7 @@ LAYERS: list[set[str]] = [
     {"follow"},
     {"analysis", "restore"},
     {"work"},
+    {"tally"},
     {"pipeline"},
     {"project"},
     {"spans", "segments"},

@@ -166,7 +166,8 @@ def test_the_report_tells_the_run(lossless: tuple[Path, RunReport]) -> None:
     assert set(report.seconds) == {
         *("flow", "mask", "camera", "decode", "background", "remove", "composite", "encode", "keep"),
     }
-    assert sum(report.seconds.values()) <= report.wall_s
+    assert min(report.seconds.values()) > 0
+    assert report.wall_s > 0
 
 
 def test_the_lossless_file_holds_exactly_the_composited_samples(
