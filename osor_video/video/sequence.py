@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from osor_video.errors import VideoError
 from osor_video.video.planes import PlanarFrame
 from osor_video.video.probe import ColorTags, SourceInfo
-from osor_video.video.stills import SUFFIX_CODECS, SUFFIXES, read_still
+from osor_video.video.stills import READ_SUFFIXES, SUFFIX_CODECS, SUFFIXES, read_still
 
 PLACE = re.compile(r"%(?:0(\d+))?d|(#+)")
 SRGB_CURVE, LINEAR_LIGHT, BT709_PRIMARIES, RGB_MATRIX, FULL_RANGE = 13, 8, 1, 0, 2
@@ -24,19 +24,23 @@ def is_pattern(path: Path) -> bool:
 
 
 def numbered(pattern: Path, number: int) -> Path:
-    """The file of frame ``number``; VideoError for a pattern with two places or a suffix that is none of ours."""
-    check_pattern(pattern)
+    """The file of frame ``number``; VideoError for a pattern with two places."""
+    _check_places(pattern)
     return pattern.with_name(PLACE.sub(f"{number:0{_width(pattern)}d}", pattern.name))
 
 
-def check_pattern(pattern: Path) -> None:
-    """VideoError for a pattern that is none."""
+def check_pattern(pattern: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """VideoError for a pattern that is none, or of other files than ``suffixes``; those of pictures that can be written."""
+    _check_places(pattern)
+    if pattern.suffix.lower() not in suffixes:
+        raise VideoError(
+            f"{pattern} ends in {pattern.suffix!r}, expected one of {', '.join(suffixes)} for a sequence."
+        )
+
+
+def _check_places(pattern: Path) -> None:
     if len(PLACE.findall(pattern.name)) != 1:
         raise VideoError(f"{pattern} has several places for a number, expected one, such as frame.%04d.png.")
-    if pattern.suffix.lower() not in SUFFIXES:
-        raise VideoError(
-            f"{pattern} ends in {pattern.suffix!r}, expected one of {', '.join(SUFFIXES)} for a sequence."
-        )
 
 
 def frame_numbers(source: SourceInfo) -> list[int]:
@@ -48,7 +52,7 @@ def frame_numbers(source: SourceInfo) -> list[int]:
 
 def probe_sequence(pattern: Path, rate: Fraction) -> SourceInfo:
     """What a sequence is, by its first picture; VideoError where none is there or one is lacking in between."""
-    check_pattern(pattern)
+    check_pattern(pattern, READ_SUFFIXES)
     files = sequence_files(pattern)
     planes, color = read_still(files[0])
     height, width = planes[0].shape

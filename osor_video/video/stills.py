@@ -1,4 +1,5 @@
-"""One picture of a sequence: PNG and TIFF of 8 or 16 bit by OpenCV, EXR of half or float by OpenEXR; exact both ways.
+"""One picture of a sequence: PNG and TIFF of 8 or 16 bit by OpenCV, EXR of half or float by OpenEXR; exact both ways. JPEG is read
+only: what is written must not lose.
 
 PNG and TIFF hold the coded signal. EXR holds light: it is seen, and filled, through the sRGB curve (IEC 61966-2-1), which every
 program knows; what is brighter than white is clipped in the model's view only. All other channels and the header of an EXR
@@ -18,7 +19,8 @@ from osor_video.errors import ConfigError, VideoError
 from osor_video.video.planes import ColorSpec, Planes
 
 SUFFIXES = (".png", ".tif", ".tiff", ".exr")
-SUFFIX_CODECS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".exr": "exr"}
+READ_SUFFIXES = (*SUFFIXES, ".jpg", ".jpeg")
+SUFFIX_CODECS = dict(zip(READ_SUFFIXES, ("png", "tiff", "tiff", "exr", "mjpeg", "mjpeg"), strict=True))
 BGR_TO_GBR = (1, 0, 2)
 
 
@@ -29,7 +31,7 @@ def read_still(path: Path) -> tuple[Planes, ColorSpec]:
     samples: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if samples is None:
         raise VideoError(
-            f"The picture {path} cannot be read. Expected PNG or TIFF of 8 or 16 bit; make it again."
+            f"The picture {path} cannot be read. Expected PNG or TIFF of 8 or 16 bit, or JPEG; make it again."
         )
     if samples.dtype not in (np.uint8, np.uint16) or (samples.ndim == 3 and samples.shape[2] not in (3, 4)):
         raise VideoError(

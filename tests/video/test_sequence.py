@@ -161,12 +161,23 @@ def test_other_sizes_and_forms_are_refused(tmp_path: Path) -> None:
     [
         ("none.%04d.png", r"No picture fits .*none\.%04d\.png\. Expected files such as none\.0001\.png"),
         ("a.%04d.%02d.png", "has several places for a number"),
-        ("a.%04d.jpg", r"ends in '\.jpg', expected one of \.png, \.tif, \.tiff, \.exr for a sequence"),
+        ("a.%04d.bmp", r"ends in '\.bmp', expected one of \.png, .*\.jpg, \.jpeg for a sequence"),
     ],
 )
 def test_patterns_that_are_none(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(VideoError, match=message):
         open_source(tmp_path / name, DECODE)
+
+
+def test_jpeg_is_read_and_never_written(tmp_path: Path) -> None:
+    pattern = write_pictures(tmp_path, ".jpg", np.uint8, 3)
+    source = open_source(pattern, DECODE)
+    first = cv2.imread(str(source.files[0]))
+    green, blue, red = next(read_planes(source)).planes
+    assert np.array_equal(np.dstack([blue, green, red]), first)
+    with pytest.raises(VideoError, match=r"ends in '\.jpg', expected one of \.png, \.tif, \.tiff, \.exr for"):
+        check_output(tmp_path / "out.%04d.jpg", source, EncodeConfig())
+    check_output(tmp_path / "out.%04d.png", source, EncodeConfig())
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
