@@ -172,7 +172,7 @@ def test_patterns_that_are_none(tmp_path: Path, name: str, message: str) -> None
 def test_jpeg_is_read_and_never_written(tmp_path: Path) -> None:
     pattern = write_pictures(tmp_path, ".jpg", np.uint8, 3)
     source = open_source(pattern, DECODE)
-    first = cv2.imread(str(source.files[0]))
+    first: Any = cv2.imread(str(source.files[0]))
     green, blue, red = next(read_planes(source)).planes
     assert np.array_equal(np.dstack([blue, green, red]), first)
     with pytest.raises(VideoError, match=r"ends in '\.jpg', expected one of \.png, \.tif, \.tiff, \.exr for"):
