@@ -219,6 +219,10 @@ FirstFrames = Annotated[
 Pictures = Annotated[
     Path | None, typer.Option("--pictures", help="Folder for strips, differences and slices over time.")
 ]
+Recognised = Annotated[
+    bool,
+    typer.Option("--features", help="How like the truth the hole is recognised, and how steadily; slower."),
+]
 RandomWeights = Annotated[
     bool,
     typer.Option(
@@ -557,6 +561,7 @@ def bench(
     ablations: Ablations = False,
     frames: FirstFrames = None,
     pictures: Pictures = None,
+    features: Recognised = False,
     random_weights: RandomWeights = False,
     scale: Annotated[str, typer.Option("--scale", help="With it: full, or tiny for a try.")] = "full",
     write_model: RandomModel = None,
@@ -587,10 +592,10 @@ def bench(
             chosen = benchmark.chosen_cases(clips, case or [])[0]
             benchmark.measure_lengths(chosen, values, markdown, *speed_extent(lengths, size))
         elif people is not None:
-            extent = Extent(peers, ablations, frames, pictures)
+            extent = Extent(peers, ablations, frames, pictures, features)
             benchmark.measure_people(people, case or [], values, preset, markdown, extent)
         else:
-            extent = Extent(peers, ablations, frames, pictures)
+            extent = Extent(peers, ablations, frames, pictures, features)
             with benchmark.quality_cases(clips, composites, case or []) as cases:
                 benchmark.measure_quality(cases, values, preset, markdown, extent)
 
