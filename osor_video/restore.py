@@ -35,6 +35,9 @@ from osor_video.video.planes import (
     whole_samples,
 )
 
+RELEASE_FRAMES = 4
+"""Frames after which what their plates took goes back: left until a window's end, its gaps grow with the clip's length."""
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -262,6 +265,8 @@ class Restorer:
 
     def _recover(self, seen: ShotFrame, others: Sequence[ShotFrame], picture: Picture | None) -> Plate:
         with self._clock.stage("background"):
+            if seen.index % RELEASE_FRAMES == 0:
+                release_unused()
             if self._given is None or picture is None:
                 return recover(seen, others, self._background, self._needed(seen))
             trust = self._config.composite.trust

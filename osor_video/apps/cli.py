@@ -262,6 +262,7 @@ def bench(
     ablations: options.Ablations = False,
     frames: options.FirstFrames = None,
     pictures: options.Pictures = None,
+    features: options.Recognised = False,
     random_weights: options.RandomWeights = False,
     scale: options.Scale = "full",
     write_model: options.RandomModel = None,
@@ -292,10 +293,10 @@ def bench(
             chosen = benchmark.chosen_cases(clips, case or [])[0]
             benchmark.measure_lengths(chosen, values, markdown, *speed_extent(lengths, size))
         elif people is not None:
-            extent = Extent(peers, ablations, frames, pictures)
+            extent = Extent(peers, ablations, frames, pictures, features)
             benchmark.measure_people(people, case or [], values, preset, markdown, extent)
         else:
-            extent = Extent(peers, ablations, frames, pictures)
+            extent = Extent(peers, ablations, frames, pictures, features)
             with benchmark.quality_cases(clips, composites, case or []) as cases:
                 benchmark.measure_quality(cases, values, preset, markdown, extent)
 

@@ -226,6 +226,10 @@ FirstFrames = Annotated[
 Pictures = Annotated[
     Path | None, typer.Option("--pictures", help="Folder for strips, differences and slices over time.")
 ]
+Recognised = Annotated[
+    bool,
+    typer.Option("--features", help="How like the truth the hole is recognised, and how steadily; slower."),
+]
 RandomWeights = Annotated[
     bool,
     typer.Option(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from osor_video.background.camera import Homography
-from osor_video.background.recover import AGREED, Plate, guide_of, plate_box, sample_view
+from osor_video.background.recover import AGREED, Plate, Seen, guide_of, plate_box, sample_view
 from osor_video.background.register import Registration, ShotFrame, look, to_grey
 from osor_video.config import Config
 from osor_video.errors import ConfigError, VideoError
@@ -112,7 +112,7 @@ def lay_plate(target: ShotFrame, picture: Picture, margin: float, moving: bool) 
     unlike = hole
     for _ in range(2):
         registration = Registration(*guide_of(shown, hole, still.clearness[area], laid), box)
-        sample = sample_view(registration, view, shown, unlike, None)
+        sample = sample_view(registration, view, Seen(shown, unlike), None)
         known = (sample.weight > 0) & ~hole
         agreed = known & _alike(sample.grey, to_grey(shown))
         confidence = np.where(sample.weight > 0, _share_near(agreed, known), 0).astype(np.float32)

@@ -244,7 +244,8 @@ def _merge(
         if guess is None
         else np.where(guess.confidence > GUIDE, _shading(_grey(guess.rgb * 255)), np.inf)
     )
-    samples = [sample_view(registration, view, shown, hole, lit) for view in (*views, *beside)]
+    seen = Seen(shown, hole)
+    samples = [sample_view(registration, view, seen, lit) for view in (*views, *beside)]
     for sample in samples[len(views) :]:
         sample.weight[hole] = 0
     colours, spread, total = interquartile_mean(samples)
@@ -270,10 +271,16 @@ def guide_of(
     return np.where(guided, first, grey), np.where(guided, GUESSED, own).astype(np.float32)
 
 
-def sample_view(
-    registration: Registration, view: View, shown: Picture, hole: Mask, lit: FloatMap | None
-) -> Sample:
-    """What ``view`` says of the box, exposure matched.
+class Seen:
+    """What the frame itself shows of a box, ``shown`` [h, w, 3] and its ``hole`` [h, w]; its ``shading`` is worked out once."""
+
+    def __init__(self, shown: Picture, hole: Mask) -> None:
+        self.shown, self.hole = shown, hole
+        self.shading = _shading(_grey(shown.astype(np.float32)))
+
+
+def sample_view(registration: Registration, view: View, seen: Seen, lit: FloatMap | None) -> Sample:
+    """What ``view`` says of the box, exposure matched to the frame's ``seen``.
 
     ``lit`` [h, w] is the shading of the guess, if there is one. Beside the object in the view a sample counts only where it agrees
     with that: elsewhere the object's shadow or reflection lies on it.
@@ -282,7 +289,8 @@ def sample_view(
     other = view.frame
     sampled = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     valid = ~outside(coords, other)
-    colours = sampled.astype(np.float32) * _gain(sampled, shown, valid & ~hole)
+    colours = sampled.astype(np.float32)
+    colours *= _gain(sampled, _grey(colours), seen, valid & ~seen.hole)
     grey = _grey(colours)
     clear = view.clear
     if lit is not None:
@@ -291,17 +299,17 @@ def sample_view(
     return Sample(colours, grey, weight.astype(np.float32))
 
 
-def _gain(sampled: Picture, shown: Picture, common: Mask) -> FloatMap:
-    """Exposure ratio [3] between frame and sample over what both show, at most a quarter either way.
+def _gain(sampled: Picture, grey: FloatMap, seen: Seen, common: Mask) -> FloatMap:
+    """Exposure ratio [3] between frame and sample, ``grey`` [h, w], over what both show, at most a quarter either way.
 
     What one of them alone shows, a passer-by or a shadow, has no say.
     """
     if cv2.countNonZero(common.astype(np.uint8)) < MIN_COMMON_PX:
         return np.ones(3, np.float32)
-    ratio = _shading(_grey(shown.astype(np.float32))) - _shading(_grey(sampled.astype(np.float32)))
+    ratio = seen.shading - _shading(grey)
     alike = common & (np.abs(ratio - np.median(ratio[common])) < SHADED)
     known = alike.astype(np.uint8)
-    means = [np.array(cv2.mean(picture, known)[:3]) for picture in (shown, sampled)]
+    means = [np.array(cv2.mean(picture, known)[:3]) for picture in (seen.shown, sampled)]
     return np.asarray(np.clip(means[0] / np.maximum(means[1], 1.0), 0.8, 1.25), np.float32)
 
 

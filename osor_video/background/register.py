@@ -140,18 +140,19 @@ class Registration:
     def fine(self, view: View) -> tuple[FloatMap, FloatMap]:
         """Coordinates [h, w, 2] in the view's frame and the photometric error [h, w] in 8-bit levels, defined everywhere."""
         known = ((self._certainty > 0) & view.shown).astype(np.float32)
+        share = np.maximum(_locally(known), 1e-3)
+        plain = self._error(view.grey, known, share)
         if view.still and self._drift_px(view, known) < DRIFT_PX:
-            error = self._error(view, np.zeros_like(self._grid), known)
-            return self._grid, fill_membrane(error, known)
+            return self._grid, fill_membrane(plain, known)
         residual = self._dis.calc(self._guide, view.grey, None)
-        error = self._error(view, residual, known)
+        error = self._error(self._moved(view, residual), known, share)
         # A shadow in the other frame would pull the registration after it.
         trust = known * self._certainty * view.clear * np.exp(-np.square(error / TOLERANCE))
         smooth = bend(residual, self._guide, trust)
-        bent, plain = (self._error(view, motion, known) for motion in (smooth, np.zeros_like(smooth)))
+        bent = self._error(self._moved(view, smooth), known, share)
         weight = known * self._certainty
         if _cost(bent, weight) > NEEDED * _cost(plain, weight):
-            smooth, bent = np.zeros_like(smooth), plain
+            return homography_map(self._grid, view.homography), fill_membrane(plain, known)
         return homography_map(self._grid + smooth, view.homography), fill_membrane(bent, known)
 
     def _drift_px(self, view: View, known: FloatMap) -> float:
@@ -165,14 +166,20 @@ class Registration:
         steep = np.einsum("hw,hwi,hwj->ij", weight, slope, slope) + FLAT * np.eye(2)
         return float(np.linalg.norm(np.linalg.solve(steep, np.einsum("hw,hwi,hw->i", weight, slope, moved))))
 
-    def _error(self, view: View, residual: FloatMap, known: FloatMap) -> FloatMap:
-        """Local mean of |guide - moved view| over the known pixels, in 8-bit levels."""
-        moved = cv2.remap(
-            view.grey, self._local + residual, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        both = np.dstack([cv2.absdiff(moved, self._guide) * known, known])
-        difference, total = cv2.split(cv2.GaussianBlur(both, (0, 0), ERROR_SIGMA_PX))
-        return np.asarray(difference / np.maximum(total, 1e-3), dtype=np.float32)
+    def _moved(self, view: View, residual: FloatMap) -> GreyPicture:
+        """The view, sampled where ``residual`` [h, w, 2] leads."""
+        coords = self._local + residual
+        moved = cv2.remap(view.grey, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, dtype=np.uint8)
+
+    def _error(self, moved: GreyPicture, known: FloatMap, share: FloatMap) -> FloatMap:
+        """Local mean of |guide - moved| over the known pixels, their local ``share``, in 8-bit levels."""
+        difference = _locally(cv2.absdiff(moved, self._guide) * known)
+        return np.asarray(difference / share, dtype=np.float32)
+
+
+def _locally(values: FloatMap) -> FloatMap:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), ERROR_SIGMA_PX), dtype=np.float32)
 
 
 def _cost(error: FloatMap, weight: FloatMap) -> float:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from osor_video.benchmark.cases import TrueFrame
+from osor_video.benchmark.floor import Floors
 from osor_video.errors import ConfigError
 from osor_video.flow.complete import complete_flow
 from osor_video.flow.estimate import DisFlow, FlowPair
@@ -109,9 +110,11 @@ def temporal_median(frames: Iterable[TrueFrame]) -> Baseline:
 def peers_for(frames: Callable[[], Iterable[TrueFrame]], every: bool) -> dict[str, Baseline]:
     """The peers of one case by name; ``frames()`` reads it from its begin. Only the quick ones unless ``every`` is asked for.
 
-    PatchMatch is among them where it is installed.
+    PatchMatch is among them where it is installed. The plate without and with other grain is what the best fill would score.
     """
+    floors = Floors(frames)
     quick: dict[str, Baseline] = {"input": untouched, "Telea per frame": telea}
+    quick |= {"the plate, no grain": floors.still, "the plate, new grain": floors.alive}
     if not every:
         return quick
     installed = {"PatchMatch per frame": patchmatch} if find_spec("patchmatch") else {}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from osor_video.flow.estimate import DisFlow
 from osor_video.flow.warp import validity, warp
+from osor_video.masks.features import RecognitionFeatures
 from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor, resize_flow
 
@@ -27,6 +28,9 @@ EFFECT_BLUR_PX = 1.5
 OUTSIDE_PX = 12
 """Distance from hole and effect at which nothing should have changed: holes are widened and feathered."""
 FLOW_HEIGHT_PX = 256
+COARSE_PX = 2.0
+"""Sigma of the average that leaves a seventh of white grain."""
+HALF_CELL = 0.5
 OBJECT_MARGIN_PX = 3
 """Width around the true mask that counts as the object's edge, not as an effect."""
 LOSSLESS_DB = 99.0
@@ -43,6 +47,8 @@ class Scores:
     """Mean of the SSIM map over the true masks."""
     temporal_error: float
     """Mean |change of result - change of plate| from frame to frame in the hole, in levels; 0 = as steady."""
+    coarse_error: float
+    """The same of the changes averaged over about ``COARSE_PX``: grain is too fine to be in it, what flickers or swims is."""
     psnr_effect: float
     """dB where the object's shadow or reflection lay."""
     psnr_effect_untouched: float
@@ -57,16 +63,25 @@ class Scores:
     """The same of the plate, its grain: a result far below it is frozen, far above it flickers."""
     psnr_outside: float
     """dB against the shot, away from hole and effect."""
+    feature_distance: float = math.nan
+    """Mean of 1 - cosine between result's and plate's recognition features (masks/features.py), over the cells of 8 x 8 pixels
+    that lie in the hole by half."""
+    feature_change: float = math.nan
+    """Mean length of (change of the result's features - change of the plate's) there from frame to frame, after the temporal
+    consistency of features that video inpainting is judged by: 0 = recognised as steadily as the plate."""
 
 
 class Scorer:
-    """Gathers ``Scores`` over a clip; memory does not grow with it."""
+    """Gathers ``Scores`` over a clip; memory does not grow with it. With ``features`` those of features, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: RecognitionFeatures | None = None) -> None:
         self._hole, self._ssim, self._temporal = _Mean(), _Mean(), _Mean()
         self._effect, self._untouched = _Mean(), _Mean()
         self._ssim_effect, self._temporal_effect, self._outside = _Mean(), _Mean(), _Mean()
-        self._warping, self._warping_truth = _Mean(), _Mean()
+        self._warping, self._warping_truth, self._coarse = _Mean(), _Mean(), _Mean()
+        self._unlike, self._swimming = _Mean(), _Mean()
+        self._features = features
+        self._last_cells: tuple[FloatMap, FloatMap] | None = None
         self._flow = DisFlow(FLOW_HEIGHT_PX)
         self._last: tuple[Picture, Picture] | None = None
 
@@ -86,8 +101,25 @@ class Scorer:
             change = temporal_error(before, result, clean_before, clean)
             self._temporal.add(change[mask])
             self._temporal_effect.add(change[effect])
+            self._coarse.add(coarse_error(before, result, clean_before, clean, mask)[mask])
             self._add_warping(before, result, clean_before, clean, mask)
         self._last = result, clean
+        if self._features is not None:
+            self._add_features(self._features, result, clean, mask)
+
+    def _add_features(
+        self, features: RecognitionFeatures, result: Picture, clean: Picture, mask: Mask
+    ) -> None:
+        cells = _cells(features, result), _cells(features, clean)
+        where = (
+            cv2.resize(mask.astype(np.float32), cells[0].shape[1::-1], interpolation=cv2.INTER_AREA)
+            > HALF_CELL
+        )
+        self._unlike.add(1 - (cells[0] * cells[1]).sum(axis=2)[where])
+        if self._last_cells is not None:
+            own, true = (now - before for now, before in zip(cells, self._last_cells, strict=True))
+            self._swimming.add(np.linalg.norm(own - true, axis=2)[where])
+        self._last_cells = cells
 
     def _add_warping(
         self, before: Picture, result: Picture, clean_before: Picture, clean: Picture, mask: Mask
@@ -111,6 +143,7 @@ class Scorer:
             psnr(self._hole.value),
             self._ssim.value,
             self._temporal.value,
+            self._coarse.value,
             psnr(self._effect.value),
             psnr(self._untouched.value),
             self._ssim_effect.value,
@@ -118,6 +151,8 @@ class Scorer:
             self._warping.value,
             self._warping_truth.value,
             psnr(self._outside.value),
+            self._unlike.value,
+            self._swimming.value,
         )
 
 
@@ -159,6 +194,22 @@ def temporal_error(last: Picture, result: Picture, last_clean: Picture, clean: P
     """|(result - last) - (clean - last_clean)|, mean of the channels, [H, W], in levels."""
     r1, r0, c1, c0 = (picture.astype(np.float32) for picture in (result, last, clean, last_clean))
     return np.asarray(np.abs((r1 - r0) - (c1 - c0)).mean(axis=2))
+
+
+def coarse_error(last: Picture, result: Picture, last_clean: Picture, clean: Picture, mask: Mask) -> FloatMap:
+    """As ``temporal_error``, of the differences averaged over their surroundings within ``mask``: a normalised convolution."""
+    r1, r0, c1, c0 = (picture.astype(np.float32) for picture in (result, last, clean, last_clean))
+    share = mask.astype(np.float32)
+    total = cv2.GaussianBlur(((r1 - r0) - (c1 - c0)) * share[..., None], (0, 0), COARSE_PX)
+    share = np.maximum(cv2.GaussianBlur(share, (0, 0), COARSE_PX), 1e-6)
+    return np.asarray(np.abs(total / share[..., None]).mean(axis=2))
+
+
+def _cells(features: RecognitionFeatures, picture: Picture) -> FloatMap:
+    """Unit vectors [h, w, C] of a picture's cells, its sides rounded to whole ones."""
+    height, width = (max(16, round(side / 16) * 16) for side in picture.shape[:2])
+    scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(features.encode(np.ascontiguousarray(scaled)).permute(1, 2, 0).numpy())
 
 
 def effect_region(shot: Picture, clean: Picture, mask: Mask) -> Mask:

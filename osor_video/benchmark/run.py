@@ -16,6 +16,7 @@ from osor_video.benchmark.metrics import Scorer, Scores
 from osor_video.benchmark.speed import lengthened
 from osor_video.benchmark.variants import changed, variants
 from osor_video.config import Config
+from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.seed import PictureSeed
 from osor_video.pipeline import VideoRemover
 from osor_video.report import Progress, RunReport, silent
@@ -36,13 +37,15 @@ class Extent:
     """How much is measured beside the remover itself.
 
     ``peers``: every peer, not only the quick ones. ``ablations``: runs that leave a part out. ``frames``: at most so many of
-    each case. ``pictures``: folder for strips, differences and slices over time.
+    each case. ``pictures``: folder for strips, differences and slices over time. ``features``: how like the truth the hole is
+    recognised, and how steadily; half a second a frame and method.
     """
 
     peers: bool = False
     ablations: bool = False
     frames: int | None = None
     pictures: Path | None = None
+    features: bool = False
 
 
 USUAL = Extent()
@@ -66,13 +69,21 @@ def measure(
         for number, (name, run) in enumerate(runs.items()):
             results[name] = Path(folder) / f"{number}.mkv"
             reports[name] = run.remove(clip, PictureSeed(case.first), results[name], progress)
-        return score(case, results, reports, extent)
+        features = remover.features if extent.features else None
+        return score(case, results, reports, extent, features)
 
 
 def score(
-    case: Case, results: dict[str, Path], reports: dict[str, RunReport], extent: Extent = USUAL
+    case: Case,
+    results: dict[str, Path],
+    reports: dict[str, RunReport],
+    extent: Extent = USUAL,
+    features: RecognitionFeatures | None = None,
 ) -> list[Outcome]:
-    """Compare the videos ``results``, the case's ceiling and the baselines with the truth, in one pass over the case."""
+    """Compare the videos ``results``, the case's ceiling and the baselines with the truth, in one pass over the case.
+
+    Only with ``features`` the figures of features are worked out.
+    """
     if case.ceiling is not None:
         results = results | {CEILING: case.ceiling}
 
@@ -80,7 +91,7 @@ def score(
         return islice(true_frames(case), extent.frames)
 
     peers = peers_for(frames, extent.peers)
-    scorers = {name: Scorer() for name in (*results, *peers)}
+    scorers = {name: Scorer(features) for name in (*results, *peers)}
     gallery = Gallery(case, frames) if extent.pictures else None
     with ExitStack() as stack:
         streams = {name: stack.enter_context(closing(pictures_of(path))) for name, path in results.items()}

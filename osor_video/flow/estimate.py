@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from osor_video.flow.recurrence import Recurrence
 from osor_video.flow.warp import pixel_grid
 from osor_video.tensors import Picture, picture_to_tensor, resize_flow
 
@@ -109,10 +110,10 @@ def match_frames(net: Any, a: RaftFrames, b: RaftFrames, updates: int) -> Iterat
     net.corr_block.corr_pyramid = _pyramid(a.features, b.features, net.corr_block.num_levels)
     hidden, context = torch.cat([a.hidden, b.hidden]), torch.cat([a.context, b.context])
     start = pixel_grid((hidden.shape[-2], hidden.shape[-1]), hidden).expand(len(hidden), -1, -1, -1)
-    coords = start
+    coords, recurrence = start, Recurrence(net.update_block, context)
     for _ in range(updates):
         correlation = net.corr_block.index_pyramid(centroids_coords=coords)
-        hidden, delta = net.update_block(hidden, context, correlation, coords - start)
+        hidden, delta = recurrence.update(hidden, correlation, coords - start)
         coords = coords + delta
         yield coords - start
         coords = coords.detach()
@@ -139,7 +140,7 @@ class RaftFlow:
 
     def __init__(self, net: Any, height_px: int, updates: int, origin: str, device: torch.device) -> None:
         self.name = f"RAFT-small ({origin})"
-        self._net = net.eval().requires_grad_(False).to(device)
+        self._net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         self._height_px = height_px
         self._updates = updates
         self._device = device

@@ -78,7 +78,8 @@ def test_the_median_of_a_still_shot_is_what_the_object_uncovers() -> None:
 
 
 def test_peers_are_the_quick_ones_unless_all_are_asked_for(frame: TrueFrame) -> None:
-    assert list(peers_for(lambda: [frame], every=False)) == ["input", "Telea per frame"]
+    quick = ["input", "Telea per frame", "the plate, no grain", "the plate, new grain"]
+    assert list(peers_for(lambda: [frame], every=False)) == quick
     assert {"temporal median", "flow copy"} < set(peers_for(lambda: [frame], every=True))
 
 

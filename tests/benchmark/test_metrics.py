@@ -10,6 +10,7 @@ import pytest
 from osor_video.benchmark.metrics import (
     LOSSLESS_DB,
     Scorer,
+    coarse_error,
     effect_region,
     outside_difference,
     psnr,
@@ -17,6 +18,7 @@ from osor_video.benchmark.metrics import (
     ssim_map,
     temporal_error,
 )
+from osor_video.masks.features import build_features
 from osor_video.tensors import Mask, Picture
 from tests.world import make_world
 
@@ -112,6 +114,36 @@ def test_warping_error_follows_the_plate_and_tells_frozen_from_alive() -> None:
     assert alive.scores().warping_error == pytest.approx(own, rel=0.1)
     assert frozen.scores().warping_error < 0.4 * own
     assert stuck.scores().warping_error > 1.2 * own
+
+
+def test_the_coarse_error_hears_flicker_and_hardly_grain() -> None:
+    random = np.random.default_rng(0)
+    mask, still = square(4, 4, 24), flat(100)
+
+    def grainy(level: float) -> Picture:
+        return np.clip(np.rint(level + 6 * random.standard_normal((*SIZE, 3))), 0, 255).astype(np.uint8)
+
+    whole = [temporal_error(grainy(100), grainy(100), still, still)[mask].mean() for _ in range(20)]
+    coarse = [coarse_error(grainy(100), grainy(100), still, still, mask)[mask].mean() for _ in range(20)]
+    assert np.mean(whole) == pytest.approx(6 * np.sqrt(2) * np.sqrt(2 / np.pi), rel=0.05)
+    assert np.mean(coarse) < 0.2 * np.mean(whole)
+    np.testing.assert_allclose(coarse_error(still, flat(104), still, still, mask)[mask], 4, atol=1e-3)
+    outside = flat(100)
+    outside[~mask] = 200
+    np.testing.assert_allclose(coarse_error(still, outside, still, still, mask)[mask], 0, atol=1e-3)
+
+
+def test_features_tell_a_steady_likeness_from_one_that_changes() -> None:
+    world, features = make_world(3, shadow=0, pan_xy=(0, 0)), build_features()
+    same, turned = Scorer(features), Scorer(features)
+    for index, (frame, plate, mask) in enumerate(zip(world.frames, world.plates, world.masks, strict=True)):
+        same.add(frame, plate, mask, plate)
+        turned.add(frame, plate, mask, plate if index % 2 else np.ascontiguousarray(plate[:, ::-1]))
+    assert same.scores().feature_distance == pytest.approx(0, abs=1e-5)
+    assert same.scores().feature_change == pytest.approx(0, abs=1e-5)
+    assert turned.scores().feature_distance > 0.02
+    assert turned.scores().feature_change > 0.1
+    assert math.isnan(Scorer().scores().feature_distance)
 
 
 def test_a_clip_without_object_has_no_figures() -> None:

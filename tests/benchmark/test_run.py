@@ -90,13 +90,14 @@ def test_measuring_a_case_gives_a_table(folder: Path) -> None:
     cases: list[Case] = cases_from_clips(folder)
     config = Config.load(overrides={"flow.backend": "dis", "removal.model": folder / "model"})
     outcomes = measure_all(cases, config, "balanced")
-    assert [outcome.method for outcome in outcomes] == ["balanced", "input", "Telea per frame"]
-    ours, untouched_input, _ = outcomes
+    floors = ["the plate, no grain", "the plate, new grain"]
+    assert [outcome.method for outcome in outcomes] == ["balanced", "input", "Telea per frame", *floors]
+    ours, untouched_input, *_ = outcomes
     assert ours.scores.psnr_hole > untouched_input.scores.psnr_hole + 6
     assert ours.report is not None
     text = markdown(HEADER, rows(outcomes))
     assert text.splitlines()[0].startswith("| clip | method | PSNR hole dB |")
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 7
     header, body = stage_rows([("square", ours.report)])
     assert header[0] == "share of work"
     assert {"flow", "mask", "background", "remove"} <= set(header)
