@@ -91,17 +91,17 @@ class PassState:
     """Where the first pass stands after some frames, beside their notes: enough to go on as if it had never stopped."""
 
     follow: FollowState
-    lost: bool
+    drift: State
     masks: State
 
     def tree(self) -> State:
         """As plain names and values."""
-        return {"follow": asdict(self.follow), "lost": self.lost, "masks": self.masks}
+        return {"follow": asdict(self.follow), "drift": self.drift, "masks": self.masks}
 
     @classmethod
     def of(cls, tree: State) -> Self:
         """From what ``tree`` gave."""
-        return cls(FollowState(**tree["follow"]), tree["lost"], tree["masks"])
+        return cls(FollowState(**tree["follow"]), tree["drift"], tree["masks"])
 
 
 class FirstPass:
@@ -126,12 +126,12 @@ class FirstPass:
         masks = self._masks.state()
         if self._follow is None or masks is None:
             return None
-        return PassState(self._follow, self._watch.lost, masks)
+        return PassState(self._follow, self._watch.state(), masks)
 
     def go_on(self, last: FrameNotes, state: PassState) -> None:
         """Stand where another pass stood whose last notes were ``last``."""
         self._masks.go_on(state.masks)
-        self._watch.go_on(last.mask, state.lost)
+        self._watch.go_on(last.mask, state.drift)
         self._camera, self._begun, self._follow = last.camera, last, state.follow
 
     def run(

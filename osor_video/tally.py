@@ -81,7 +81,7 @@ def _signs(drift: Sequence[Drift]) -> dict[str, list[float]]:
     """Each sign of drift over the frames."""
     return {
         sign: [round(getattr(signs, sign), 3) for signs in drift]
-        for sign in ("appearance", "area", "cycle", "validity")
+        for sign in ("appearance", "area", "cycle", "validity", "extent")
     }
 
 

@@ -96,7 +96,7 @@ def test_given_masks_are_taken_as_they_are_and_the_report_names_untouched_shots(
     assert all(np.array_equal(a, b) for a, b in zip(seen, wanted, strict=True))
     assert (report.cuts, report.untouched) == ([3], [3])
     assert report.mask_scores == [1.0] * 6
-    assert set(report.mask_drift) == {"appearance", "area", "cycle", "validity"}
+    assert set(report.mask_drift) == {"appearance", "area", "cycle", "validity", "extent"}
 
 
 def test_ways_back_end_at_the_key_before_or_at_the_begin_of_the_shot() -> None:

@@ -20,6 +20,7 @@ SIGNS = {
     "area": "its area jumped",
     "cycle": "the way back does not meet",
     "validity": "flow is not to be trusted",
+    "extent": "its size and outline are not those of before",
 }
 """What each sign of drift (masks/drift.py) says where it is low."""
 STYLE = """

@@ -17,6 +17,7 @@ import torch
 
 from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import warp
+from osor_video.masks.growth import nearer
 from osor_video.tensors import FloatMap, Mask, resize_flow
 
 RECENT_FRAMES = 25
@@ -37,8 +38,6 @@ GAP = 0.75
 NEW_SHARE = 0.02
 """What a pixel that nobody knows is worth in the choice of the main part."""
 OTHER = 0.5
-FEWEST_PX, MOST_PX = 10, 400
-"""Flow vectors that the object's scale is fitted to."""
 
 
 class Belonging:
@@ -63,7 +62,7 @@ class Belonging:
         ``last`` [H, W] is the object in the frame before, ``recalled`` [H, W] what matching with the last frames says.
         """
         carried = _carried(last, flow)
-        most = MOST_GROWTH * _nearer(carried, flow) * max(self._areas)
+        most = MOST_GROWTH * min(max(nearer(carried, flow), 1), MOST_NEARER) * max(self._areas)
         own = _parts(found, np.maximum(carried, recalled), most)
         area = left = float((own > 0.5).sum())
         if area > most:
@@ -110,22 +109,6 @@ def _carried(last: FloatMap, flow: FlowPair) -> FloatMap:
     """``last`` [H, W] brought to the next frame through ``flow`` of another size."""
     fine = resize_flow(flow.backward, (last.shape[0], last.shape[1]))
     return np.asarray(warp(torch.from_numpy(last)[None, None], fine)[0, 0].numpy())
-
-
-def _nearer(carried: FloatMap, flow: FlowPair) -> float:
-    """Growth of the object's area between two frames, from the similarity that most of its flow agrees with; at least 1."""
-    motion = flow.backward[0].numpy()
-    small = cv2.resize(carried, motion.shape[:0:-1], interpolation=cv2.INTER_AREA)
-    rows, columns = np.nonzero(small > 0.5)
-    if len(rows) < FEWEST_PX:
-        return 1.0
-    every = -(-len(rows) // MOST_PX)
-    rows, columns = rows[::every], columns[::every]
-    now = np.stack([columns, rows], axis=1).astype(np.float32)
-    matrix, _ = cv2.estimateAffinePartial2D(
-        now + motion[:, rows, columns].T, now, method=cv2.RANSAC, ransacReprojThreshold=1.0
-    )
-    return 1.0 if matrix is None else float(np.clip(matrix[0, 0] ** 2 + matrix[0, 1] ** 2, 1, MOST_NEARER))
 
 
 def _parts(found: FloatMap, known: FloatMap, most: float) -> FloatMap:
