@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import cv2
 import numpy as np
@@ -38,6 +39,8 @@ DEPTH_BASE = 1.5
 DEEPEST_PX = 24
 COARSEST_DEPTH_PX = 3
 """The coarsest level is where the hole is no deeper than this, so that every patch sees something known."""
+IN_TURN = (slice(2, 5), slice(0, 2), slice(5, 7))
+"""Lines of a patch in the order in which they are compared: most offers lose by the first alone."""
 STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 
@@ -100,20 +103,23 @@ class _Level:
         self.is_whole = (~touches & inside).flatten()
         self.whole = self.is_whole.nonzero()[:, 0]
         apart = 2 if finest and int(touches.sum()) > MANY_PATCHES else 1
+        # On the finest level likenesses hardly move any more.
+        self._reaches = (apart,) if finest else (2, 1)
         asking = torch.zeros_like(touches)
         asking[::apart, ::apart] = touches[::apart, ::apart]
         self.asking = asking.flatten().nonzero()[:, 0]
         self.gaps = (~known).flatten().nonzero()[:, 0]
-        reach = torch.arange(-half, half + 1, device=known.device)
-        self._offsets = (reach[:, None] * width + reach).flatten()
+        self._reach = reach = torch.arange(-half, half + 1, device=known.device)
         depth = _depth(~known)
         self.deepest_px = float(depth.max())
         sureness = (DEPTH_BASE**-depth).flatten()
-        self._asked = self._around(self.asking, reach)
-        self._voters = self._around(self.gaps, reach)
+        self._asked = self._around(self.asking, reach, reach)
         self.weights = sureness[self._asked].repeat_interleave(3, dim=1)
-        self._share = torch.zeros_like(sureness)
-        self._share[self.asking] = sureness[self._asked].mean(dim=1)
+        share = torch.zeros_like(sureness)
+        share[self.asking] = sureness[self._asked].mean(dim=1)
+        self._votes = [
+            self._voters(share, reach, apart, *parity) for parity in product(range(apart), repeat=2)
+        ]
 
     def half(self) -> _Level:
         """The level of half the size; a pixel is known where all that it covers is."""
@@ -126,37 +132,81 @@ class _Level:
 
     def asked(self) -> Tensor:
         """The asking patches as they are now, [asking, P P 3]; beyond the picture's edge its last pixels go on."""
-        return self.pixels[self._asked].flatten(1)
+        return self.pixels.index_select(0, self._asked.flatten()).view(len(self.asking), 3 * PATCH_PX**2)
 
-    def patches(self, places: Tensor) -> Tensor:
-        """Whole patches [N, P P 3]."""
+    def patches(self, places: Tensor, lines: slice = slice(0, PATCH_PX)) -> Tensor:
+        """Whole patches, or some ``lines`` L of them, [N, L P 3]."""
         width, half = self.size_hw[1], PATCH_PX // 2
         across = width - PATCH_PX + 1
-        return self._table[(places // width - half) * across + places % width - half]
+        first = places // width * across + places % width - half
+        rows = first[:, None] + across * self._reach[lines]
+        return self._lines.index_select(0, rows.flatten()).view(len(places), rows.shape[1] * 3 * PATCH_PX)
 
     @cached_property
-    def _table(self) -> Tensor:
-        """The patch around every place inside the picture, [places, P P 3]; those outside the hole never change."""
+    def _lines(self) -> Tensor:
+        """Every P pixels of a row beside each other, [H (W - P + 1), P 3]; those outside the hole never change."""
         height, width = self.size_hw
-        rows, columns = height - PATCH_PX + 1, width - PATCH_PX + 1
-        steps = (3 * width, 3, 3 * width, 1)
-        windows = self.pixels.as_strided((rows, columns, PATCH_PX, 3 * PATCH_PX), steps)
-        return windows.reshape(rows * columns, -1)
+        columns = width - PATCH_PX + 1
+        lines = self.pixels.as_strided((height, columns, 3 * PATCH_PX), (3 * width, 3, 1))
+        return lines.reshape(height * columns, -1)
+
+    @cached_property
+    def offered(self) -> Tensor:
+        """All whole patches, [whole, P P 3]."""
+        return self.patches(self.whole)
+
+    @cached_property
+    def offered_alone(self) -> Tensor:
+        """w |o|^2 of each asking patch and each whole one, [asking, whole]."""
+        return self.weights @ self.offered.square().T
+
+    @cached_property
+    def neighbours(self) -> list[tuple[int, int, Tensor, Tensor]]:
+        """Ways down and right, which asking patches have another one there, and its number (0 where there is none)."""
+        height, width = self.size_hw
+        number = self.asking.new_full((height * width,), -1)
+        number[self.asking] = torch.arange(len(self.asking), device=number.device)
+        rows, columns = self.asking // width, self.asking % width
+        found = []
+        for reach, (down, right) in product(self._reaches, STEPS):
+            y, x = rows + down * reach, columns + right * reach
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            there = torch.where(inside, number[torch.where(inside, y * width + x, 0)], -1)
+            found.append((down * reach, right * reach, there >= 0, there.clamp(min=0)))
+        return found
 
     def vote(self, found: Tensor) -> None:
         """Each pixel of the hole becomes the mean of what the patches over it show, the surer ones counting more."""
-        likenesses = torch.zeros_like(self._share, dtype=torch.long)
+        likenesses = self.whole[:1].repeat(len(self.pixels))
         likenesses[self.asking] = found
-        # The patch d away from a pixel shows it what lies d before its likeness; twice the same patch at an edge does no harm.
-        shown = self.pixels[likenesses[self._voters] - self._offsets]
-        share = self._share[self._voters][..., None]
-        self.pixels[self.gaps] = (shown * share).sum(dim=1) / share.sum(dim=1)
+        for gaps, voters, offsets, share in self._votes:
+            # The patch d away from a pixel shows it what lies d before its likeness.
+            shown = likenesses[voters] - offsets
+            colours = self.pixels.index_select(0, shown.flatten()).view(*shown.shape, 3)
+            self.pixels[gaps] = (colours * share).sum(dim=1)
 
-    def _around(self, places: Tensor, reach: Tensor) -> Tensor:
-        """Places of the pixels of the patches at ``places`` [N], [N, P P]; beyond the edge those on it."""
+    def _voters(
+        self, share: Tensor, reach: Tensor, apart: int, down: int, right: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The pixels of the hole in every ``apart``-th row and column from (``down``, ``right``) on, and the asking patches
+
+        over each: their places, how far away they are, and their part in its colour [gaps, voters, 1].
+        """
+        width = self.size_hw[1]
+        rows, columns = self.gaps // width, self.gaps % width
+        gaps = self.gaps[(rows % apart == down) & (columns % apart == right)]
+        dy, dx = (reach[(reach + side) % apart == 0] for side in (down, right))
+        # At the picture's edge some are heard twice, which does no harm.
+        voters = self._around(gaps, dy, dx)
+        parts = share[voters]
+        parts = parts / parts.sum(dim=1, keepdim=True)
+        return gaps, voters, (dy[:, None] * width + dx).flatten(), parts[..., None]
+
+    def _around(self, places: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """Places of what lies ``down`` [P] and ``right`` [Q] of ``places`` [N], [N, P Q]; beyond the edge what is on it."""
         height, width = self.size_hw
-        rows = ((places // width)[:, None] + reach).clamp(0, height - 1)
-        columns = ((places % width)[:, None] + reach).clamp(0, width - 1)
+        rows = ((places // width)[:, None] + down).clamp(0, height - 1)
+        columns = ((places % width)[:, None] + right).clamp(0, width - 1)
         return (rows[:, :, None] * width + columns[:, None]).flatten(1)
 
 
@@ -188,9 +238,17 @@ def _settle(level: _Level, below: _Likenesses | None, sweeps: int) -> _Likenesse
     if found is not None:
         level.vote(found)
     in_full = found is None or len(level.whole) <= SEARCHED_IN_FULL
+    fresh = torch.ones_like(level.asking, dtype=torch.bool)
     for _ in range(sweeps):
-        better = _searched(level) if in_full or found is None else _spread(level, found)
+        if in_full or found is None:
+            better = _searched(level)
+        else:
+            search = _Search(level, found, fresh)
+            search.spread()
+            better = search.found
         settled = found is not None and torch.equal(better, found)
+        if found is not None:
+            fresh = better != found
         found = better
         level.vote(found)
         if settled:
@@ -202,40 +260,53 @@ def _settle(level: _Level, below: _Likenesses | None, sweeps: int) -> _Likenesse
 
 def _searched(level: _Level) -> Tensor:
     """The best of all whole patches for each asking one."""
-    asked, offered, weights = level.asked(), level.patches(level.whole), level.weights
     # |w (a - o)|^2 without what is the same for every o.
-    misfit = torch.addmm(weights @ offered.square().T, weights * asked, offered.T, alpha=-2)
+    misfit = torch.addmm(level.offered_alone, level.weights * level.asked(), level.offered.T, alpha=-2)
     return level.whole[misfit.argmin(dim=1)]
 
 
-def _spread(level: _Level, found: Tensor) -> Tensor:
-    """Better likenesses from neighbours' ones, two pixels and one pixel away, and from one pixel beside one's own."""
-    height, width = level.size_hw
-    asked, found = level.asked(), found.clone()
-    misfit = (level.weights * (asked - level.patches(found)).square()).sum(dim=1)
-    rows, columns = level.asking // width, level.asking % width
-    at = level.asking.new_full((height * width,), -1)
+class _Search:
+    """Better likenesses for the asking patches of a level, as they are when it begins.
 
-    def offer(places_y: Tensor, places_x: Tensor, good: Tensor) -> None:
-        good = good & (places_y >= 0) & (places_y < height) & (places_x >= 0) & (places_x < width)
-        places = torch.where(good, places_y * width + places_x, 0)
-        chosen = (good & level.is_whole[places] & (places != found)).nonzero()[:, 0]
-        apart = asked[chosen] - level.patches(places[chosen])
-        distance = (level.weights[chosen] * apart.square()).sum(dim=1)
-        wins = distance < misfit[chosen]
-        winners = chosen[wins]
-        found[winners], misfit[winners] = places[winners], distance[wins]
+    ``found`` [asking] are the likenesses; ``fresh`` [asking] says which are newer than the last search: what an older one
+    offers has been refused before.
+    """
 
-    for reach in (2, 1):
+    def __init__(self, level: _Level, found: Tensor, fresh: Tensor) -> None:
+        self.level, self.found, self.fresh = level, found.clone(), fresh.clone()
+        asked, weights = level.asked(), level.weights
+        self._parts = [
+            (lines, *(_lines_of(values, lines) for values in (asked, weights))) for lines in IN_TURN
+        ]
+        self._misfit = (weights * (asked - level.patches(found)).square()).sum(dim=1)
+
+    def spread(self) -> None:
+        """Offer neighbours' likenesses, the farther ones first, then what lies one pixel beside one's own."""
+        width = self.level.size_hw[1]
+        for down, right, asks, number in self.level.neighbours:
+            likeness = self.found[number]
+            self._offer(likeness // width - down, likeness % width - right, asks & self.fresh[number])
         for down, right in STEPS:
-            y, x = rows + down * reach, columns + right * reach
-            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            at[level.asking] = found
-            likeness = torch.where(inside, at[torch.where(inside, y * width + x, 0)], -1)
-            offer(likeness // width - down * reach, likeness % width - right * reach, likeness >= 0)
-    for down, right in STEPS:
-        offer(found // width + down, found % width + right, torch.ones_like(found, dtype=torch.bool))
-    return found
+            self._offer(self.found // width + down, self.found % width + right, self.fresh)
+
+    def _offer(self, y: Tensor, x: Tensor, good: Tensor) -> None:
+        """Take what lies at ``y``, ``x`` [asking] where it is ``good``, a whole patch and better."""
+        height, width = self.level.size_hw
+        good = good & (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        places = torch.where(good, y * width + x, 0)
+        chosen = (good & self.level.is_whole[places] & (places != self.found)).nonzero()[:, 0]
+        places, distance = places[chosen], self._misfit.new_zeros(len(chosen))
+        for lines, asked, weights in self._parts:
+            apart = self.level.patches(places, lines).sub_(asked.index_select(0, chosen)).square_()
+            distance = distance + apart.mul_(weights.index_select(0, chosen)).sum(dim=1)
+            wins = (distance < self._misfit[chosen]).nonzero()[:, 0]
+            chosen, places, distance = chosen[wins], places[wins], distance[wins]
+        self.found[chosen], self._misfit[chosen], self.fresh[chosen] = places, distance, True
+
+
+def _lines_of(values: Tensor, lines: slice) -> Tensor:
+    """Some ``lines`` L of what belongs to patches, [N, P P 3] -> [N, L P 3]."""
+    return values[:, 3 * PATCH_PX * lines.start : 3 * PATCH_PX * lines.stop].contiguous()
 
 
 def _depth(hole: Tensor) -> Tensor:

@@ -91,9 +91,22 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
         raised = F.interpolate(filled, size=values.shape[-2:], mode="bilinear", align_corners=False)
         seen, measured = weight > 0, values / weight.clamp(min=SMALLEST_WEIGHT)
         filled = torch.where(seen, measured, raised)
+        # What is seen stays: only the box of what is not takes part.
+        box = _box_around(~seen)
+        seen, measured, relaxed = seen[box], measured[box], filled[box]
         for _ in range(RELAXATIONS):
-            filled = torch.where(seen, measured, _mean_of_neighbours(filled))
+            relaxed = torch.where(seen, measured, _mean_of_neighbours(relaxed))
+        filled[box] = relaxed
     return filled
+
+
+def _box_around(gaps: Tensor) -> tuple[slice, ...]:
+    """The box of all true places of ``gaps`` [B, 1, H, W] with one pixel round it, as an index; the first pixel without any."""
+    sides = []
+    for dims in ((0, 1, 3), (0, 1, 2)):
+        places = gaps.amax(dim=dims).nonzero()[:, 0].tolist()
+        sides.append(slice(max(places[0] - 1, 0), places[-1] + 2) if places else slice(0, 1))
+    return slice(None), slice(None), *sides
 
 
 def halved(part: Tensor) -> Tensor:
@@ -137,7 +150,10 @@ def keep_detail(filled: Tensor, image: Tensor, hole: Tensor, alpha: Tensor) -> T
 
 def grown(mask: Tensor, radius_px: int) -> Tensor:
     """``mask`` [B, 1, H, W] of 0 and 1, wider by ``radius_px`` along rows, columns and diagonals."""
-    return F.max_pool2d(mask, 2 * radius_px + 1, stride=1, padding=radius_px)
+    size = 2 * radius_px + 1
+    # Along one side after the other, the same in a fraction of the time.
+    along = F.max_pool2d(mask, (1, size), stride=1, padding=(0, radius_px))
+    return F.max_pool2d(along, (size, 1), stride=1, padding=(radius_px, 0))
 
 
 def _lowpass(values: Tensor, sigma: int) -> Tensor:

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from osor_video.removal import step
 from osor_video.removal.record import PredictionType
 from osor_video.removal.step import (
     add_noise,
     blend,
+    grown,
     interpolate_hole,
     keep_detail,
     latent_mask,
@@ -124,3 +126,26 @@ def test_detail_that_a_reflection_brought_goes_with_it() -> None:
     shot = torch.where(alpha > 0, floor + stripes, floor)
     kept = keep_detail(floor, shot, hole, alpha)
     assert (kept - floor)[..., 36:, :].abs().max() < 0.01
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 12, 9), (20, 10, 30, 31), (5, 7, 11, 13), (0, 0, 33, 31), (0, 0, 0, 0)]
+)
+def test_relaxing_only_the_box_of_the_hole_gives_the_same_bits(
+    box: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = torch.rand(2, 3, 33, 31, generator=torch.Generator().manual_seed(3))
+    mask = torch.zeros(2, 1, 33, 31)
+    mask[0, :, box[0] : box[2], box[1] : box[3]] = 1
+    mask[1, :, 14, 3:20] = 1
+    boxed = interpolate_hole(picture, mask)
+    monkeypatch.setattr(step, "_box_around", lambda gaps: (slice(None),) * 4)
+    assert torch.equal(interpolate_hole(picture, mask), boxed)
+
+
+def test_a_mask_grows_by_the_same_number_of_pixels_on_all_sides() -> None:
+    mask = torch.zeros(1, 1, 9, 11)
+    mask[..., 3, 4] = mask[..., 0, 10] = 1
+    wider = torch.zeros_like(mask)
+    wider[..., 1:6, 2:7] = wider[..., 0:3, 8:11] = 1
+    assert torch.equal(grown(mask, 2), wider)
