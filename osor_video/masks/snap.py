@@ -64,7 +64,7 @@ def redrawn(picture: Picture, share: FloatMap) -> FloatMap | None:
     found = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
     if abs(int(found.sum()) - int(coarse.sum())) >= MOST_CHANGE * coarse.sum():
         return None
-    return found.astype(np.float32)
+    return np.asarray(found, np.float32)
 
 
 def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | None = None) -> Mask:
