@@ -160,11 +160,11 @@ def _compare(mask: Mask, last: Mask, score: float, flow: FlowPair, extent: float
     if _at_edge(last) or _at_edge(mask):
         # What enters or leaves over the edge changes its area, and its flow leads out of the picture.
         area = trusted = 1.0
-    signs = (
+    area, cycle, trusted = (
         min(1.0, sign / full)
         for sign, full in ((area, FULL_AREA), (common, FULL_CYCLE), (trusted, FULL_VALIDITY))
     )
-    return Drift(score, *signs, extent)
+    return Drift(score, area, cycle, trusted, extent)
 
 
 def _likeness(now: _Extent, then: _Extent) -> float:

@@ -1,9 +1,10 @@
 """The object followed by matching and by the refiner that was trained to read it: an alternative to ``MaskTracker``.
 
-Each cell of a frame is compared with the cells of the frame that the user marked, wherever in it they lie, and with those of
-the last frames near by; the refiner (``refiner.py``) reads what that recalls, the mask that the flow carries over from the
-frame before, and the frame itself. What moves as the object does (``motion.py``) has its say beside it. The frame is looked at
-in the scale in which the object keeps its size in cells.
+Each cell of a frame is compared with the cells of the frame that the user marked and of some trusted since (``trusted.py``),
+wherever in them they lie, and with those of the last frames near by; the refiner (``refiner.py``) reads what that recalls, the
+mask that the flow carries over from the frame before, and the frame itself. What moves as the object does (``motion.py``) has
+its say beside it, and GrabCut draws the edge where all this leaves it open: what is remembered of a frame ends where the object
+does. The frame is looked at in the scale in which the object keeps its size in cells.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
 from osor_video.masks.motion import MotionEvidence
 from osor_video.masks.refiner import LEAST_SIDE_CELLS, MaskRefiner
+from osor_video.masks.snap import redrawn
 from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, State, TrackedFrame, main_parts
+from osor_video.masks.trusted import TrustedFrames
 from osor_video.report import Progress, silent
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -55,11 +58,12 @@ FOUND_AGAIN = 0.8
 
 @dataclass(frozen=True)
 class _View:
-    """The part of a frame that is looked at: its cells' features [C, h, w] and the stages' maps [1, C, h', w'].
+    """The part of a frame that is looked at, [8 h, 8 w, 3]: its cells' features [C, h, w], the stages' maps [1, C, h', w'].
 
     ``origin`` (row, column) is the place of its first cell on the whole frame's grid.
     """
 
+    picture: Picture
     features: Tensor
     stages: list[Tensor]
     origin: tuple[int, int]
@@ -98,6 +102,7 @@ class RefinedTracker:
         self._marked: deque[tuple[Picture, Mask]] = deque(maxlen=LEARNT_FRAMES)
         self._motion = MotionEvidence()
         self._belonging = Belonging()
+        self._trusted = TrustedFrames(config.trusted_frames)
         self._here = False
 
     @property
@@ -116,8 +121,9 @@ class RefinedTracker:
         self._grid_hw = self._choose_grid()
         self._label = torch.from_numpy(_resized(self._soft, self._grid_hw))
         view = self._look(picture, self._label, self._config.first_reach_cells)
-        self._first = Remembered(view.features, view.of(self._label).clone(), view.origin)
-        self._recent = deque([self._first], maxlen=self._config.recent_frames)
+        marked = Remembered(view.features, view.of(self._label).clone(), view.origin)
+        self._trusted.start(marked)
+        self._recent = deque([marked], maxlen=self._config.recent_frames)
         self._past = deque([_Past(picture, self._label)], maxlen=self._config.recent_frames)
         self._here, self._gone = bool(mask.any()), 0
         self._belonging.start(mask)
@@ -159,6 +165,8 @@ class RefinedTracker:
         view.of(self._label).copy_(label)
         self._recent.append(Remembered(view.features, label, view.origin))
         self._past.append(_Past(picture, self._label))
+        if not self._gone:
+            self._trusted.see(self._recent[-1], score)
         return TrackedFrame(main_parts(found > 0.5), score)
 
     def state(self) -> State:
@@ -169,7 +177,7 @@ class RefinedTracker:
             "soft": torch.from_numpy(self._soft.copy()),
             "grid_hw": self._grid_hw,
             "label": self._label.clone(),
-            "first": self._first.kept(),
+            "trusted": self._trusted.state,
             "recent": [frame.kept() for frame in self._recent],
             "past": [(torch.from_numpy(past.picture.copy()), past.label.clone()) for past in self._past],
             "marked": [tuple(torch.from_numpy(part.copy()) for part in pair) for pair in self._marked],
@@ -183,7 +191,7 @@ class RefinedTracker:
         self._here, self._gone = state["here"], state["gone"]
         self._soft, self._label = state["soft"].numpy(), state["label"]
         self._size_hw, self._grid_hw = self._soft.shape, state["grid_hw"]
-        self._first = Remembered(*state["first"])
+        self._trusted.state = state["trusted"]
         self._motion.state, self._belonging.state = state["motion"], state["belonging"]
         self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
         if state["learnt"] is not None:
@@ -233,17 +241,18 @@ class RefinedTracker:
         size = self._grid_hw[0] * CELL_PX, self._grid_hw[1] * CELL_PX
         interpolation = cv2.INTER_AREA if size[0] < picture.shape[0] else cv2.INTER_CUBIC
         whole = cv2.resize(picture, size[::-1], interpolation=interpolation)
-        features, stages = self._features.look(np.ascontiguousarray(whole[spans[0], spans[1]]))
-        return _View(features, stages, (spans[0].start // CELL_PX, spans[1].start // CELL_PX))
+        part = np.ascontiguousarray(whole[spans[0], spans[1]])
+        features, stages = self._features.look(part)
+        return _View(part, features, stages, (spans[0].start // CELL_PX, spans[1].start // CELL_PX))
 
     @torch.inference_mode()
     def _judge(self, view: _View, carried: Tensor, moving: FloatMap) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The object on the view [4 h, 4 w], what to remember of it [h, w], how sure each cell is, and what is recalled.
+        """The object on the view [4 h, 4 w] or [8 h, 8 w], what to remember of it [h, w], how sure cells are, what is recalled.
 
         ``moving`` [H'', W''] is the evidence of motion on the whole frame. A cell is as sure as the refiner is of it, times how
         alike it is to remembered cells, [h, w]; what the last frames recall is [4 h, 4 w]. All are in [0, 1].
         """
-        there = compare_anywhere(view.features, self._first)
+        there = compare_anywhere(view.features, self._trusted.memory)
         near = compare_nearby(view.features, view.origin, self._recent, self._config.recent_reach_cells)
         evidence = torch.cat([there, near, view.of(carried)[None]])
         soft = self._refiner(view.stages, evidence[None])[0, 0].sigmoid()
@@ -252,6 +261,8 @@ class RefinedTracker:
         alike = (torch.maximum(there[0], near[0]) / 5 + 0.8).clamp(0, 1)
         recalled = F.interpolate(near[2:][None], soft.shape, mode="bilinear")[0, 0]
         soft, label = _tilted(soft, self._tilt(moving, view)), _tilted(label, self._tilt(moving, view, 1))
+        if self._here and self._config.redraw:
+            soft, label = _redrawn(view.picture, soft, label)
         return soft, label, alike * (2 * seen - 1).clamp(min=0), recalled
 
     def _tilt(self, moving: FloatMap, view: _View, scale: int = CELL_PX // 2) -> Tensor:
@@ -298,11 +309,23 @@ class RefinedTracker:
         return F.interpolate(carried, self._grid_hw, mode="area")[0, 0], moving
 
     def _on_frame(self, soft: Tensor, view: _View) -> FloatMap:
-        """A view's map of half its pixels [4 h, 4 w] on the pixels of the frame, 0 outside the view."""
-        scale = CELL_PX // 2
+        """A view's map [4 h, 4 w] or [8 h, 8 w] on the pixels of the frame, 0 outside the view."""
+        scale = soft.shape[0] // view.features.shape[1]
         grid = torch.zeros(self._grid_hw[0] * scale, self._grid_hw[1] * scale)
         view.of(grid, scale).copy_(soft)
         return np.asarray(cv2.resize(grid.numpy(), self._size_hw[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _redrawn(picture: Picture, soft: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """``soft`` [4 h, 4 w] and what to remember of it [h, w], with the edge that GrabCut finds on ``picture`` [8 h, 8 w, 3].
+
+    The first is [8 h, 8 w] then.
+    """
+    drawn = redrawn(picture, soft.numpy())
+    if drawn is None:
+        return soft, label
+    share = torch.from_numpy(drawn)
+    return share, F.avg_pool2d(share[None], CELL_PX)[0]
 
 
 def _tilted(share: Tensor, log_odds: Tensor) -> Tensor:

@@ -18,6 +18,10 @@ LEAST_OBJECT = 0.05
 """Share of such a region that has to be object: with less, colour could not tell, and the region itself is taken."""
 MARGIN = 0.03
 """Surroundings shown to GrabCut, as a share of the picture's height."""
+DECIDED = 0.15, 0.85
+"""Shares of a trained network beyond which its word is taken: it errs less than matching does."""
+MOST_CHANGE = 0.25
+"""Of the object's area, what colour and edges may change at most; where they want more, they are misled."""
 
 
 def snap(picture: Picture, label: FloatMap) -> Mask:
@@ -43,6 +47,24 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     mask = np.zeros_like(coarse)
     mask[box] = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
     return mask
+
+
+def redrawn(picture: Picture, share: FloatMap) -> FloatMap | None:
+    """A ``share`` [h, w] of the object, in [0, 1], decided by ``picture`` [H, W, 3] where it is undecided: 0 or 1, [H, W].
+
+    None where colour and edges cannot tell: too little is decided, or they would change much of the object.
+    """
+    fine = cv2.resize(share, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    coarse = fine > 0.5
+    trimap = np.where(coarse, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[fine < DECIDED[0]], trimap[fine > DECIDED[1]] = cv2.GC_BGD, cv2.GC_FGD
+    if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
+        return None
+    _grab_cut(picture, trimap, rounds=1)
+    found = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+    if abs(int(found.sum()) - int(coarse.sum())) >= MOST_CHANGE * coarse.sum():
+        return None
+    return np.asarray(found, np.float32)
 
 
 def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | None = None) -> Mask:

@@ -28,6 +28,9 @@ from osor_video.tensors import FloatMap, Mask, Picture
 
 CONTEXT_CELLS = 4
 """Surroundings encoded with the object, so that the features at its rim know what lies beside it."""
+OLDER_EVERY = 8
+"""Frames between those that are remembered for longer. What was ground before the object hid it is known to be ground when
+it is uncovered; with the last four frames alone a mask smears along it."""
 MAX_ENLARGEMENT = 3.0
 """Small pictures are enlarged at most so much for the features: beyond it there is nothing more to see."""
 State = dict[str, Any]
@@ -73,7 +76,7 @@ class MaskTracker:
         view = self._look(picture, self._reach(mask, self._config.first_reach_cells))
         label = view.crop(torch.from_numpy(_cells(mask, self._grid_hw)))
         self._first = Remembered(view.features, label, view.origin, self._config.first_reach_cells)
-        self._recent: deque[Remembered] = deque(maxlen=self._config.recent_frames)
+        self._forget()
         return TrackedFrame(mask, 1.0)
 
     @property
@@ -93,7 +96,7 @@ class MaskTracker:
         label, score = self._fuse(view, flow, self._mask)
         self._mask = main_parts(snap(picture, self._on_frame(label, view)))
         # The soft label is remembered, not the snapped mask: an edge drawn wrongly once would be learnt.
-        self._recent.append(Remembered(view.features, label, view.origin, self._config.recent_reach_cells))
+        self._remember(Remembered(view.features, label, view.origin, self._config.recent_reach_cells))
         return TrackedFrame(self._mask, score)
 
     def state(self) -> State:
@@ -103,7 +106,9 @@ class MaskTracker:
             "mask": torch.from_numpy(self._mask.copy()),
             "grid_hw": self._grid_hw,
             "first": self._first.kept(),
-            "recent": [frame.kept() for frame in self._recent],
+            "last": [frame.kept() for frame in self._last],
+            "older": [frame.kept() for frame in self._older],
+            "seen": self._seen,
         }
 
     def go_on(self, state: State) -> None:
@@ -111,9 +116,24 @@ class MaskTracker:
         self._mask = state["mask"].numpy()
         self._size_hw, self._grid_hw = self._mask.shape, state["grid_hw"]
         self._first = Remembered(*state["first"])
-        self._recent = deque(
-            (Remembered(*frame) for frame in state["recent"]), maxlen=self._config.recent_frames
-        )
+        self._forget()
+        self._last.extend(Remembered(*frame) for frame in state["last"])
+        self._older.extend(Remembered(*frame) for frame in state["older"])
+        self._seen = state["seen"]
+
+    def _forget(self) -> None:
+        """Nothing is remembered but the first frame."""
+        count = self._config.recent_frames
+        last = -(-count // 2)
+        self._last, self._older = deque[Remembered](maxlen=last), deque[Remembered](maxlen=count - last)
+        self._seen = 0
+
+    def _remember(self, frame: Remembered) -> None:
+        """``frame`` joins the last ones; of those that fall out, some are kept as older ones."""
+        if self._seen % OLDER_EVERY == 0 and len(self._last) == self._last.maxlen:
+            self._older.append(self._last[0])
+        self._last.append(frame)
+        self._seen += 1
 
     def _choose_grid(self, mask: Mask) -> tuple[int, int]:
         """Cells of the whole frame (even numbers), so fine that the object of the first frame is wide enough in cells."""
@@ -150,7 +170,9 @@ class MaskTracker:
         """Label [h, w] from both witnesses, and the score: how alike they and the remembered looks are."""
         carried, trust = (view.crop(grid) for grid in self._carry(flow, last))
         near = view.crop(torch.from_numpy(self._reach(last, self._config.recent_reach_cells)))
-        recalled, similarity = recall(view.features, view.origin, near, [self._first, *self._recent])
+        recalled, similarity = recall(
+            view.features, view.origin, near, [self._first, *self._older, *self._last]
+        )
         weight = self._config.flow_weight * trust
         label = (recalled + weight * carried) / (1 + weight)
         inner = label > 0.5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from osor_video.masks.shots import CutDetector
-from osor_video.masks.snap import cut_out, snap
+from osor_video.masks.snap import cut_out, redrawn, snap
 from osor_video.masks.track import hole, main_parts
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 from tests.world import World, jaccard, make_world, night, texture
@@ -50,6 +50,34 @@ def test_snap_with_too_few_sure_pixels_cuts_at_half() -> None:
     label[40:60, 50:70] = 0.8
     label[40:42, 50:52] = 0.95
     assert np.array_equal(snap(red_disc()[0], label), label > 0.5)
+
+
+def test_a_share_is_redrawn_where_it_is_undecided() -> None:
+    picture, mask = red_disc()
+    share = np.asarray(cv2.resize(cv2.GaussianBlur(coarse(mask), (0, 0), 3), (64, 48)))
+    assert jaccard(cv2.resize(share, (128, 96)) > 0.5, mask) < 0.97
+    found = redrawn(picture, share)
+    assert found is not None
+    assert found.shape == mask.shape
+    assert jaccard(found > 0.5, mask) > 0.99
+
+
+def test_what_is_decided_stays_whatever_its_colour() -> None:
+    picture, mask = red_disc()
+    share = mask.astype(np.float32)
+    picture[45:55, 55:65] = picture[10, 10]
+    found = redrawn(picture, share)
+    assert found is not None
+    assert np.array_equal(found > 0.5, mask)
+
+
+def test_nothing_is_redrawn_where_colour_would_change_much_or_cannot_tell() -> None:
+    picture, mask = red_disc()
+    half = 0.7 * mask.astype(np.float32)
+    half[45:55, 38:48] = 1
+    picture[:, 60:] = picture[10, 10]  # half of the disc is wall now
+    assert redrawn(picture, half) is None
+    assert redrawn(picture, np.full((48, 64), 0.5, np.float32)) is None
 
 
 def test_the_object_is_cut_out_of_a_box_around_it() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from osor_video.config import MaskConfig
 from osor_video.errors import WeightsError
+from osor_video.flow.estimate import FlowPair
 from osor_video.masks.features import RecognitionFeatures, build_features
-from osor_video.masks.track import MaskTracker, TrackedFrame
+from osor_video.masks.track import OLDER_EVERY, MaskTracker, TrackedFrame
 from osor_video.tensors import Mask, Picture
 from tests.masks.following import led
 from tests.world import World, jaccard, night
@@ -72,6 +74,36 @@ def test_features_are_unit_vectors_a_cell(features: RecognitionFeatures, world: 
     encoded = features.encode(world.frames[0])
     assert encoded.shape[1:] == (16, 24)
     np.testing.assert_allclose(encoded.norm(dim=0).numpy(), 1, atol=1e-5)
+
+
+def test_some_older_frames_are_remembered_beside_the_last(
+    features: RecognitionFeatures, world: World
+) -> None:
+    tracker = MaskTracker(features, MaskConfig(recent_frames=3))
+    tracker.start(world.frames[0], world.masks[0])
+    still = FlowPair(*torch.zeros(2, 1, 2, 128, 192))
+    labels = []
+    for _ in range(2 * OLDER_EVERY + 2):
+        tracker.step(world.frames[0], still)
+        labels.append(tracker.state()["last"][-1][1])
+    state = tracker.state()
+    assert [
+        torch.equal(frame[1], label) for frame, label in zip(state["last"], labels[-2:], strict=True)
+    ] == [True, True]
+    assert len(state["older"]) == 1
+    assert torch.equal(state["older"][0][1], labels[2 * OLDER_EVERY - 2])
+
+
+def test_a_tracker_goes_on_where_another_stood(features: RecognitionFeatures, world: World) -> None:
+    whole, again = MaskTracker(features, MaskConfig()), MaskTracker(features, MaskConfig())
+    whole.start(world.frames[0], world.masks[0])
+    still = FlowPair(*torch.zeros(2, 1, 2, 128, 192))
+    for _ in range(OLDER_EVERY + 3):
+        whole.step(world.frames[0], still)
+    again.go_on(whole.state())
+    for picture in world.frames[1:3]:
+        assert np.array_equal(again.step(picture, still).mask, whole.step(picture, still).mask)
+    assert len(again.state()["older"]) == 1
 
 
 def test_missing_feature_weights_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
