@@ -15,7 +15,8 @@ from typing import Self, overload
 import cv2
 import numpy as np
 
-from osor_video.background.camera import GreyPicture, Homography, camera_step
+from osor_video.background.camera import GreyPicture, Homography, Tracks, camera_step, track_corners
+from osor_video.background.register import to_grey
 from osor_video.composite.grain import Grain, measure_grain, median_grain
 from osor_video.config import Config, MaskConfig
 from osor_video.flow.complete import complete_flow
@@ -155,20 +156,24 @@ class FirstPass:
 
     def _seen(self, picture: Picture, mask: Mask, region: FrameRegions, shot: int) -> _Last:
         grown = _with(hole(mask, self._config.mask.grow, self._config.mask.smooth), region.added)
-        return _Last(picture, cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), grown, shot)
+        return _Last(picture, to_grey(picture), grown, shot)
+
+    def _track(self, last: _Last, picture: Picture) -> Tracks:
+        with self._clock.stage("camera"):
+            return track_corners(last.grey, to_grey(picture), last.grown)
 
     def _note(self, frame: MovingFrame, region: FrameRegions) -> tuple[Mask, FrameNotes]:
         last = self._last
         cut = last is None or frame.shot != last.shot
+        # What needs no mask of this frame is done while that is found.
+        tracks = None if last is None or cut else self._pool.submit(self._track, last, frame.picture)
         with self._clock.stage("mask"):
             held = self._masks.step(frame.picture, frame.flow)
             drift = self._watch.see(held.mask, held.score, frame.flow, exact=held.exact, cut=cut)
+        tracked = None if tracks is None else tracks.result()
         with self._clock.stage("camera"):
             now = self._seen(frame.picture, held.mask, region, frame.shot)
-            if last is not None and not cut:
-                self._camera = camera_step(last.grey, now.grey, last.grown, now.grown) @ self._camera
-            else:
-                self._camera = np.eye(3)
+            self._camera = np.eye(3) if tracked is None else camera_step(tracked, now.grown) @ self._camera
             flow_back = _background_flow(frame.flow, now.grown)
             box, grain = bounding_box(now.grown), None
             if (

@@ -340,7 +340,7 @@ def test_notes_come_back_as_they_were_and_few_are_in_memory(tmp_path: Path) -> N
     full = FrameNotes(
         *(pack_mask(mask), mask.shape, Drift(0.5, 0.25, 1.0, 0.1), 1, random.random((3, 3)), (1, 2, 3, 4)),
         *(random.random((5, 7, 2)).astype(np.float32), pack_mask(~mask), pack_mask(mask)),
-        Grain((1.5, 0.5, 0.25), (0.1, 0.2, 0.3)),
+        Grain((1.5, 0.5, 0.25), (0.1, 0.2, 0.3), 96.0, 0.0125),
     )
     with WorkFolder(tmp_path / "o.mp4", {}) as work:
         book = NoteBook(work, 0)

@@ -29,14 +29,18 @@ CYCLE_PX = 0.5
 """A track counts when it comes back to where it began within this distance."""
 
 
-def camera_step(earlier: GreyPicture, later: GreyPicture, earlier_hole: Mask, later_hole: Mask) -> Homography:
-    """Homography of the background from ``earlier`` to ``later``, both uint8 [H, W].
+Tracks = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Places (x, y) of the same points in two frames, both [N, 2]."""
 
-    Corners outside the holes are tracked there and back (Lucas-Kanade), fitted robustly (MAGSAC, Barath et al., CVPR 2019) and
-    refitted to all inliers at once. Where too few can be tracked, or no motion explains the tracks as well, the camera is taken
-    to stand still: on a tripod the errors of many steps would add up to a drift that is not there.
+
+def camera_step(tracks: Tracks, later_hole: Mask) -> Homography:
+    """Homography of the background from one frame to a later one, whose hole is ``later_hole`` [H, W].
+
+    ``tracks`` outside it are fitted robustly (MAGSAC, Barath et al., CVPR 2019) and refitted to all inliers at once. Where there
+    are too few, or no motion explains them as well, the camera is taken to stand still: on a tripod the errors of many steps would
+    add up to a drift that is not there.
     """
-    start, end = _tracks(earlier, later, earlier_hole, later_hole)
+    start, end = _outside(tracks, later_hole)
     if len(start) < MIN_INLIERS:
         return np.eye(3)
     robust, inliers = cv2.findHomography(start, end, cv2.USAC_MAGSAC, 1.0)
@@ -47,10 +51,8 @@ def camera_step(earlier: GreyPicture, later: GreyPicture, earlier_hole: Mask, la
     return fitted if _moves(fitted, start[chosen], end[chosen]) else np.eye(3)
 
 
-def _tracks(
-    earlier: GreyPicture, later: GreyPicture, earlier_hole: Mask, later_hole: Mask
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Matching points [N, 2] outside both holes."""
+def track_corners(earlier: GreyPicture, later: GreyPicture, earlier_hole: Mask) -> Tracks:
+    """Corners of ``earlier`` outside its hole [H, W], found in ``later``, both uint8 [H, W]: there and back (Lucas-Kanade)."""
     allowed = (~earlier_hole).astype(np.uint8)
     corners: Any = cv2.goodFeaturesToTrack(earlier, MAX_CORNERS, 0.005, 5, mask=allowed)
     if corners is None:
@@ -60,10 +62,16 @@ def _tracks(
     start, end = corners.reshape(-1, 2), moved.reshape(-1, 2)
     good = (there[:, 0] > 0) & (home[:, 0] > 0)
     good &= np.linalg.norm(start - back.reshape(-1, 2), axis=1) < CYCLE_PX
+    return start[good], end[good]
+
+
+def _outside(tracks: Tracks, hole: Mask) -> Tracks:
+    """Those that end in the picture and outside the ``hole`` [H, W]."""
+    start, end = tracks
     cells = np.rint(end).astype(int)
-    height, width = later.shape
-    good &= (cells[:, 0] >= 0) & (cells[:, 0] < width) & (cells[:, 1] >= 0) & (cells[:, 1] < height)
-    good[good] &= ~later_hole[cells[good, 1], cells[good, 0]]
+    height, width = hole.shape
+    good = (cells[:, 0] >= 0) & (cells[:, 0] < width) & (cells[:, 1] >= 0) & (cells[:, 1] < height)
+    good[good] &= ~hole[cells[good, 1], cells[good, 0]]
     return start[good], end[good]
 
 

@@ -81,7 +81,8 @@ def make_fill(
     joined = seam[..., None] * real + (1 - seam[..., None]) * filled
     if grain is not None and config.grain > 0:
         lacking = config.grain * np.sqrt(1 - seam * lively)
-        joined += lacking[..., None] * fresh_grain(grain.grain, lacking.shape, grain.seed, grain.frame)
+        made = fresh_grain(grain.grain, lacking.shape, grain.seed, grain.frame, joined.astype(np.float32))
+        joined += lacking[..., None] * made
     return Fill(np.clip(joined, 0, 1), alpha[area], found[area], box, float(trusted[hole[area]].mean()))
 
 

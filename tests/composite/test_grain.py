@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -42,6 +44,27 @@ def test_strength_and_size_are_found_on_a_textured_moving_wall(
     # Measured: at most a quarter too much, where the wall itself moves through the flow's small errors.
     assert 0.95 < found.sigma[0] / true[0] < 1.3
     assert found.correlation[0] == pytest.approx(0.5 if blur_px else 0.05, abs=0.12)
+
+
+def test_more_of_it_in_the_light_is_found_and_made_so() -> None:
+    ramp = np.tile(np.linspace(40, 200, 192, dtype=np.float32), (128, 1))
+    bright = np.random.default_rng(5)
+
+    def shot() -> Picture:
+        noise = np.sqrt(ramp / 100)[..., None] * bright.standard_normal((128, 192, 3)) * 4
+        return np.clip(np.rint(ramp[..., None] + noise), 0, 255).astype(np.uint8)
+
+    pair, flow, hole = [shot(), shot()], DisFlow(144), np.zeros((128, 192), dtype=bool)
+    hole[50:70, 80:110] = True
+    grain = measure_grain(pair[0], pair[1], flow.match(*map(flow.encode, pair)), hole, (50, 80, 70, 110))
+    assert grain is not None
+    made = 255 * fresh_grain(grain, (128, 192), 0, 0, np.repeat(ramp[..., None] / 255, 3, axis=2))
+    for columns in (slice(20, 60), slice(130, 170)):
+        wanted = 4 * np.sqrt(ramp[0, columns].mean() / 100)
+        assert made[:, columns, 1].std() == pytest.approx(wanted, rel=0.25)
+    even = replace(grain, slope=0.0)
+    under = np.repeat(ramp[..., None] / 255, 3, axis=2)
+    assert np.array_equal(fresh_grain(even, (128, 192), 0, 0, under), fresh_grain(even, (128, 192), 0, 0))
 
 
 def test_a_clean_clip_has_hardly_any() -> None:
