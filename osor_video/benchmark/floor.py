@@ -52,8 +52,8 @@ def without_grain(plates: Iterable[Picture]) -> Iterator[tuple[FloatMap, FloatMa
 
 def _mean(middle: Seen, others: Iterable[Seen], flow: DisFlow) -> tuple[FloatMap, FloatMap]:
     plate = middle[0].astype(np.float32)
-    total, count = plate.copy(), np.ones(plate.shape[:2], np.float32)
-    size = count.shape
+    size = plate.shape[0], plate.shape[1]
+    total, count = plate.copy(), np.ones(size, np.float32)
     grid = np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), axis=-1).astype(np.float32)
     for other, encoded in others:
         pair = flow.match(middle[1], encoded)

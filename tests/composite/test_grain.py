@@ -58,12 +58,12 @@ def test_more_of_it_in_the_light_is_found_and_made_so() -> None:
     hole[50:70, 80:110] = True
     grain = measure_grain(pair[0], pair[1], flow.match(*map(flow.encode, pair)), hole, (50, 80, 70, 110))
     assert grain is not None
-    made = 255 * fresh_grain(grain, (128, 192), 0, 0, np.repeat(ramp[..., None] / 255, 3, axis=2))
+    under = np.repeat(ramp[..., None] / np.float32(255), 3, axis=2)
+    made = 255 * fresh_grain(grain, (128, 192), 0, 0, under)
     for columns in (slice(20, 60), slice(130, 170)):
         wanted = 4 * np.sqrt(ramp[0, columns].mean() / 100)
         assert made[:, columns, 1].std() == pytest.approx(wanted, rel=0.25)
     even = replace(grain, slope=0.0)
-    under = np.repeat(ramp[..., None] / 255, 3, axis=2)
     assert np.array_equal(fresh_grain(even, (128, 192), 0, 0, under), fresh_grain(even, (128, 192), 0, 0))
 
 
