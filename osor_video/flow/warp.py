@@ -6,6 +6,8 @@ samples ``content`` at ``x + flow(x)``: the result lives on the flow's grid.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,14 +21,14 @@ def pixel_grid(size_hw: tuple[int, int], like: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(xs, ys, indexing="xy"))[None]
 
 
-def warp(content: Tensor, flow: Tensor) -> Tensor:
-    """Sample ``content`` [B, C, H, W] bilinearly at ``x + flow(x)``; outside the picture its edge is repeated."""
+def warp(content: Tensor, flow: Tensor, mode: Literal["bilinear", "bicubic"] = "bilinear") -> Tensor:
+    """Sample ``content`` [B, C, H, W] at ``x + flow(x)``; outside the picture its edge is repeated."""
     size_hw = (flow.shape[-2], flow.shape[-1])
     target = pixel_grid(size_hw, flow) + flow
     scale = flow.new_tensor([2 / max(size_hw[1] - 1, 1), 2 / max(size_hw[0] - 1, 1)]).view(1, 2, 1, 1)
     # Kept inside by hand: grid_sample on Apple's GPUs knows no repeated edge.
     grid = (target * scale - 1).clamp(-1, 1).permute(0, 2, 3, 1)
-    return F.grid_sample(content, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return F.grid_sample(content, grid, mode=mode, padding_mode="zeros", align_corners=True)
 
 
 def inside(flow: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.patches import FIRST_GUESSES
-from osor_video.removal.prediction import Prediction
+from osor_video.removal.prediction import Filled, Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
 from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, predict_x0
 
@@ -120,7 +120,7 @@ class OsorModel:
         image, mask, eps = (tensor.to(self.device, torch.float32) for tensor in (image, mask, eps))
         z = self.encode(image)
         if self._alpha is None:
-            start, masked = self._start(image, mask, z), latent_mask(mask, self.record.stride)
+            start, masked = self._start(image, mask, z)[0], latent_mask(mask, self.record.stride)
             z0, alpha_logit = self._step(start, masked, z, eps)
             return Prediction.complete(z, mask, masked, alpha_logit, z0)
         around = self.encode(interpolate_hole(image, mask))
@@ -129,26 +129,29 @@ class OsorModel:
         masked = latent_mask(mask, self.record.stride)
 
         @torch.inference_mode()
-        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
+        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Filled:
             one = slice(index, index + 1)
             parts = image[one], mask[one], z[one]
             if known is None or trust is None or self.record.prediction_type != "residual":
-                start = self._start(*parts)
+                start, guess = self._start(*parts)
             else:
-                start = self._start_from(*parts, known, (masked[one] > 0) & (trust > SURELY))
-            return self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)[0]
+                start, guess = self._start_from(*parts, known, (masked[one] > 0) & (trust > SURELY))
+            z0, _ = self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)
+            return Filled(z0, guess if self.record.first_guess == "patches" else None)
 
         return Prediction(z, mask, masked, found[:, :1], fill)
 
-    def _start_from(self, image: Tensor, mask: Tensor, z: Tensor, known: Tensor, sure: Tensor) -> Tensor:
+    def _start_from(
+        self, image: Tensor, mask: Tensor, z: Tensor, known: Tensor, sure: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """A start that holds to ``known`` in the cells ``sure`` [1, 1, h, w]; only what is left of the hole is guessed."""
         start = torch.where(sure, known, z)
         covered = F.interpolate(sure.float(), scale_factor=self.record.stride, mode="nearest")
         left = mask * (1 - covered)
         if not bool(left.any()):
-            return start
-        guess = self._start(torch.where(covered > 0, self.decode(start), image), left, z)
-        return torch.where(sure, known, guess)
+            return start, None
+        guessed, picture = self._start(torch.where(covered > 0, self.decode(start), image), left, z)
+        return torch.where(sure, known, guessed), picture
 
     def _step(self, start: Tensor, masked: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         """The backbone once: z0 [B, C, h, w] and its own alpha logit [B, 1, h, w]."""
@@ -158,11 +161,12 @@ class OsorModel:
         z0 = predict_x0(z_t, out[:, :channels], self.abar, self.record.prediction_type, start)
         return z0, out[:, channels : channels + 1]
 
-    def _start(self, image: Tensor, mask: Tensor, z: Tensor) -> Tensor:
-        """The latent that noise is added to."""
+    def _start(self, image: Tensor, mask: Tensor, z: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The latent that noise is added to, and the picture that it is of where that is a guess."""
         if self.record.prediction_type == "residual":
-            return self.encode(FIRST_GUESSES[self.record.first_guess](image, mask))
-        return z
+            guess = FIRST_GUESSES[self.record.first_guess](image, mask)
+            return self.encode(guess), guess
+        return z, None
 
     def _missed(self, object_logit: Tensor) -> Tensor:
         """Pixels [B, 1, H, W] that the head takes for the object's, 0 or 1; between cells its logits are interpolated."""

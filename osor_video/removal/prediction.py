@@ -12,13 +12,24 @@ from torch import Tensor
 from osor_video.removal.record import ModelRecord
 
 
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """One frame's clean latent ``z`` [1, C, h, w] and, of a model that began with one, its first guess [1, 3, H, W].
+
+    The guess is the frame with its hole filled in pixels, so it has detail that no latent keeps.
+    """
+
+    z: Tensor
+    guess: Tensor | None = None
+
+
 class Fill(Protocol):
     """Works out one frame's clean latent."""
 
-    def __call__(self, index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
-        """z0 [1, C, h, w] of frame ``index``; a model that begins with a guess takes ``known`` [1, C, h, w] where it is
+    def __call__(self, index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Filled:
+        """Of frame ``index``; a model that begins with a guess takes ``known`` [1, C, h, w] where it is to be ``trust``ed
 
-        to be ``trust``ed [1, 1, h, w], in [0, 1].
+        [1, 1, h, w], in [0, 1].
         """
 
 
@@ -40,15 +51,15 @@ class Prediction:
     def complete(cls, z: Tensor, hole: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:
         """Of a model that finds all at once; ``z0`` [B, C, h, w]."""
 
-        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Tensor:
-            return z0[index : index + 1]
+        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Filled:
+            return Filled(z0[index : index + 1])
 
         return cls(z, hole, mask, alpha_logit, fill)
 
     @cached_property
     def z0(self) -> Tensor:
         """The clean latents of all frames, [B, C, h, w], each by itself."""
-        return torch.cat([self.fill(index) for index in range(len(self.z))])
+        return torch.cat([self.fill(index).z for index in range(len(self.z))])
 
 
 class RemovalModel(Protocol):

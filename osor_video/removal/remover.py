@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from osor_video.config import RemovalConfig
 from osor_video.removal.carry import Carry, fuse
 from osor_video.removal.crop import Crop
-from osor_video.removal.prediction import Prediction, RemovalModel
-from osor_video.removal.step import blend, keep_detail, noise_tile
+from osor_video.removal.prediction import Filled, Prediction, RemovalModel
+from osor_video.removal.step import RIM_PX, blend, detail_of, grown, keep_detail, noise_tile
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
 FRAME_SEED = 1_000_003
@@ -108,8 +108,8 @@ class OneStepRemover:
         prediction = self._model.predict(images, masks, self._noise(frames, size))
         answers = []
         for index, frame in enumerate(frames):
-            z, state = self._advance(frame, prediction, index, state)
-            answers.append(self._answer(frame, z, prediction, index))
+            fill, state = self._advance(frame, prediction, index, state)
+            answers.append(self._answer(frame, fill))
         return answers, state
 
     def passed(self, frame: RemovalInput, state: RemoverState | None) -> RemoverState | None:
@@ -135,47 +135,92 @@ class OneStepRemover:
 
     def _advance(
         self, frame: RemovalInput, prediction: Prediction, index: int, state: RemoverState | None
-    ) -> tuple[Callable[[], Tensor], RemoverState]:
-        """One frame's clean latent [1, C, h, w], fused with the one that is carried to it, and what passes on.
+    ) -> tuple[_FrameFill, RemoverState]:
+        """One frame's fill, fused with what is carried to it, and what passes on.
 
-        Only a frame from which the latent is carried on needs it whether or not anybody asks for the fill.
+        Only a frame from which it is carried on needs it whether or not anybody asks for the fill.
         """
-        one = slice(index, index + 1)
         carry = None if state is None else _carried(frame, state, prediction.z.device)
-
-        @cache
-        @torch.inference_mode()
-        def fused() -> Tensor:
-            strength = self._config.latent_warp
-            if carry is None or strength == 0:
-                return prediction.fill(index)
-            region = torch.maximum(prediction.alpha_logit[one].sigmoid(), prediction.mask[one])
-            return fuse(prediction.fill(index, carry.warped(), carry.trust), carry, region, strength)
-
+        strength = self._config.latent_warp
+        fill = _FrameFill(self._model, frame, prediction, index, carry if strength > 0 else None, strength)
         if carry is None or carry.age >= self._config.anchor_frames:
-            return fused, RemoverState(Carry.anchor(fused()), frame.crop)
-        return fused, RemoverState(carry, frame.crop)
+            carry = Carry.anchor(fill.z0, fill.detail, 1.0 if carry is None else carry.lent)
+        return fill, RemoverState(carry, frame.crop)
 
-    def _answer(
-        self, frame: RemovalInput, z0: Callable[[], Tensor], prediction: Prediction, index: int
-    ) -> Removal:
+    def _answer(self, frame: RemovalInput, fill: _FrameFill) -> Removal:
         """The model's alpha back on the frame, and how to get its picture."""
-        size_hw, one = (frame.rgb.shape[0], frame.rgb.shape[1]), slice(index, index + 1)
-        logit, masked, z = prediction.alpha_logit[one], prediction.mask[one], prediction.z[one]
-        alpha = F.interpolate(
-            logit.sigmoid(), size=frame.crop.raster_hw, mode="bilinear", align_corners=False
-        )
+        size_hw = frame.rgb.shape[0], frame.rgb.shape[1]
 
-        @torch.inference_mode()
         def decode() -> FloatMap:
-            picture = self._model.decode(blend(z0(), z, _cover(logit, masked)))
-            if self._model.is_compact:
-                image = picture_to_tensor(frame.crop.cut_picture(frame.rgb)).to(picture.device)
-                picture = keep_detail(picture, image, prediction.hole[one], alpha)
-            values = np.ascontiguousarray(picture[0].permute(1, 2, 0).cpu().numpy())
+            values = np.ascontiguousarray(fill.shown()[0].permute(1, 2, 0).cpu().numpy())
             return frame.crop.paste(values, size_hw)
 
-        return Removal(np.clip(frame.crop.paste(alpha[0, 0].cpu().numpy(), size_hw), 0, 1), decode)
+        alpha = frame.crop.paste(fill.alpha[0, 0].cpu().numpy(), size_hw)
+        return Removal(np.clip(alpha, 0, 1), decode)
+
+
+@dataclass(frozen=True, eq=False)
+class _FrameFill:
+    """The fill of frame ``index`` of a prediction, worked out when first asked for; ``carry`` is what was carried to it."""
+
+    model: RemovalModel
+    frame: RemovalInput
+    prediction: Prediction
+    index: int
+    carry: Carry | None
+    strength: float
+
+    @cached_property
+    def alpha(self) -> Tensor:
+        """The model's alpha on the crop, [1, 1, H, W]."""
+        logit = self._of(self.prediction.alpha_logit).sigmoid()
+        return F.interpolate(logit, size=self.frame.crop.raster_hw, mode="bilinear", align_corners=False)
+
+    @cached_property
+    @torch.inference_mode()
+    def z0(self) -> Tensor:
+        """The clean latent, fused with the carried one, [1, C, h, w]."""
+        if self.carry is None:
+            return self._filled.z
+        logit, mask = self._of(self.prediction.alpha_logit), self._of(self.prediction.mask)
+        return fuse(self._filled.z, self.carry, torch.maximum(logit.sigmoid(), mask), self.strength)
+
+    @cached_property
+    @torch.inference_mode()
+    def detail(self) -> Tensor | None:
+        """What is added to the decoded picture, [1, 3, H, W]; None for a model without a guess in pixels."""
+        guess, made = self._filled.guess, None
+        if guess is not None:
+            made = detail_of(guess, self._decoded, self._of(self.prediction.hole))
+        return made if self.carry is None else self.carry.carried_detail(made)
+
+    @torch.inference_mode()
+    def shown(self) -> Tensor:
+        """The crop with its fill, [1, 3, H, W] in [0, 1]."""
+        picture, hole = self._decoded, self._of(self.prediction.hole)
+        if self.detail is not None:
+            lent = 1.0 if self.carry is None else self.carry.lent
+            picture = (picture + lent * grown(hole, RIM_PX) * self.detail).clamp(0, 1)
+        if not self.model.is_compact:
+            return picture
+        image = picture_to_tensor(self.frame.crop.cut_picture(self.frame.rgb)).to(picture.device)
+        return keep_detail(picture, image, hole, self.alpha)
+
+    @cached_property
+    @torch.inference_mode()
+    def _filled(self) -> Filled:
+        if self.carry is None:
+            return self.prediction.fill(self.index)
+        return self.prediction.fill(self.index, self.carry.warped(), self.carry.trust)
+
+    @cached_property
+    @torch.inference_mode()
+    def _decoded(self) -> Tensor:
+        logit, mask = self._of(self.prediction.alpha_logit), self._of(self.prediction.mask)
+        return self.model.decode(blend(self.z0, self._of(self.prediction.z), _cover(logit, mask)))
+
+    def _of(self, values: Tensor) -> Tensor:
+        return values[self.index : self.index + 1]
 
 
 @torch.inference_mode()

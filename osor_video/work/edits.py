@@ -170,11 +170,13 @@ def _carry_tree(carry: Carry) -> dict[str, Any]:
         return {"shot": carry.shot, "state": None}
     carried, crop = state.carry, state.crop
     tensors: list[Tensor] = [carried.z0, carried.flow_to_anchor, carried.trust]
+    tensors += [] if carried.detail is None else [carried.detail]
     return {
         "shot": carry.shot,
         "state": {
             "tensors": [tensor.detach().cpu().clone() for tensor in tensors],
             "age": carried.age,
+            "lent": carried.lent,
             "crop": (crop.top, crop.left, crop.size_hw, crop.raster_hw),
         },
     }
@@ -186,5 +188,6 @@ def _carry(tree: dict[str, Any] | None) -> Carry:
     state = tree["state"]
     if state is None:
         return Carry(tree["shot"])
-    z0, flow, trust = (torch.as_tensor(tensor) for tensor in state["tensors"])
-    return Carry(tree["shot"], RemoverState(Carried(z0, flow, trust, state["age"]), Crop(*state["crop"])))
+    z0, flow, trust, *detail = (torch.as_tensor(tensor) for tensor in state["tensors"])
+    carried = Carried(z0, flow, trust, state["age"], detail[0] if detail else None, state["lent"])
+    return Carry(tree["shot"], RemoverState(carried, Crop(*state["crop"])))

@@ -89,14 +89,14 @@ def test_the_hole_begins_with_what_is_carried_and_only_the_rest_is_guessed(
     monkeypatch.setattr(model, "_backbone", lambda inputs: torch.zeros(1, 5, 8, 8))
     prediction = model.predict(shot, mask, torch.zeros(1, 4, 8, 8))
     known, everywhere = torch.full((1, 4, 8, 8), 0.5), torch.ones(1, 1, 8, 8)
-    held = prediction.fill(0, known, everywhere)
+    held = prediction.fill(0, known, everywhere).z
     torch.testing.assert_close(held, torch.where(prediction.mask > 0, known, prediction.z))
     left_half = everywhere * (torch.arange(8) < 4)
-    part = prediction.fill(0, known, left_half)
+    part = prediction.fill(0, known, left_half).z
     torch.testing.assert_close(part[..., 2:6, 2:4], known[..., 2:6, 2:4])
     # The other half is filled from the surroundings, of which what is carried is one side.
     assert (part[..., 2:6, 5] - model.encode(image)[..., 2:6, 5]).abs().max() < 0.35
-    torch.testing.assert_close(prediction.fill(0, known, 0 * everywhere), prediction.z0)
+    torch.testing.assert_close(prediction.fill(0, known, 0 * everywhere).z, prediction.z0)
     assert (held - prediction.z0).abs().max() > 0.1
 
 

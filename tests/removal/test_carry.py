@@ -83,3 +83,38 @@ def test_fuse_keeps_the_spread_of_independent_guesses() -> None:
     plain = (z0 + z1) / 2
     assert float(plain.std()) < 0.75
     assert 0.95 < float(fused.std()) < 1.05
+
+
+def stripes(size_hw: tuple[int, int]) -> Tensor:
+    return torch.rand((1, 3, *size_hw), generator=torch.Generator().manual_seed(5))
+
+
+def test_detail_moves_with_the_latent_in_pixels_of_its_own_and_keeps_what_is_made_where_it_ends() -> None:
+    detail, made = stripes((64, 80)), torch.full((1, 3, 64, 80), 0.25)
+    carry = Carry.anchor(noise(0), detail).moved(shift(1, 0)).moved(shift(0.5, 0))
+    carried = carry.carried_detail(made)
+    assert carried is not None
+    # A cell and a half are twelve pixels; the last cells look beyond the crop.
+    torch.testing.assert_close(carried[..., :56], detail[..., 12:68], atol=1e-4, rtol=0)
+    torch.testing.assert_close(carried[..., 77:], made[..., 77:])
+
+
+def test_without_detail_at_the_anchor_a_frames_own_counts() -> None:
+    made = stripes((64, 80))
+    assert Carry.anchor(noise(0)).carried_detail(made) is made
+    assert Carry.anchor(noise(0)).carried_detail(None) is None
+    torch.testing.assert_close(Carry.anchor(noise(0), made).carried_detail(None), made)
+
+
+def test_detail_fades_while_the_camera_moves_and_comes_back_when_it_rests() -> None:
+    carry = Carry.anchor(noise(0), stripes((64, 80)))
+    assert carry.moved(shift(0.02, 0)).lent == 1
+    moving = carry
+    for _ in range(12):
+        moving = moving.moved(shift(0.5, 0))
+    assert moving.lent < 0.02
+    resting = moving
+    for _ in range(12):
+        resting = resting.moved(shift(0, 0))
+    assert resting.lent > 0.95
+    assert moving.to(torch.device("cpu")).lent == moving.lent

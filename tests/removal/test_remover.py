@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from osor_video.config import RemovalConfig
+from osor_video.removal.catalogue import bundled_model_path
 from osor_video.removal.crop import Crop
 from osor_video.removal.model import OsorModel
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, cell_flow
@@ -155,3 +156,26 @@ def test_fresh_noise_is_each_frames_own(model: OsorModel, world: World) -> None:
     assert np.array_equal(same_tile[0].rgb, same_tile[1].rgb)
     assert worst([own_tiles[0]], [own_tiles[1]]) > 0.001
     assert worst([own_tiles[1]], fresh.remove(frames[1:], None)[0]) < 1e-4
+
+
+def textured(seed: int) -> RemovalInput:
+    """A frame of noise with a hole, before a camera that stands still; the same texture but for what ``seed`` changes."""
+    random = np.random.default_rng(0)
+    rgb = random.integers(60, 200, (128, 128, 3)).astype(np.uint8)
+    rgb[2:8, 2:8] = seed
+    hole = np.zeros((128, 128), dtype=bool)
+    hole[48:80, 48:80] = True
+    return RemovalInput(rgb, hole, Crop(0, 0, (128, 128), (128, 128)), constant_flow(0, 0, (128, 128)), seed)
+
+
+def test_the_fill_keeps_texture_which_stands_still_with_the_camera() -> None:
+    model = OsorModel.from_folder(bundled_model_path())
+    frames = [replace(textured(0), flow_back=None), *(textured(seed) for seed in range(1, 4))]
+    answers, state = OneStepRemover(model, RemovalConfig(), 0).remove(frames, None)
+    fills = [answer.rgb[52:76, 52:76] for answer in answers]
+    assert state is not None
+    assert state.carry.detail is not None
+    softened = model.decode(state.carry.z0)[0, :, 52:76, 52:76].permute(1, 2, 0).numpy()
+    assert fills[0].std() > 1.1 * softened.std()
+    texture = fills[0] - fills[0].mean((0, 1))
+    assert np.abs(fills[3] - fills[0]).mean() < 0.2 * np.abs(texture).mean()

@@ -149,3 +149,14 @@ def test_a_mask_grows_by_the_same_number_of_pixels_on_all_sides() -> None:
     wider = torch.zeros_like(mask)
     wider[..., 1:6, 2:7] = wider[..., 0:3, 8:11] = 1
     assert torch.equal(grown(mask, 2), wider)
+
+
+def test_detail_is_a_part_of_what_is_fine_in_the_hole() -> None:
+    y, x = torch.meshgrid(torch.arange(48), torch.arange(64), indexing="ij")
+    fine = (0.1 * (-1.0) ** (x + y)).expand(1, 3, -1, -1)
+    coarse = 0.3 * torch.sin(x * 3.14159 / 64).expand(1, 3, 48, 64)
+    hole = torch.zeros(1, 1, 48, 64)
+    hole[..., :20] = 1
+    detail = step.detail_of(0.5 + fine + coarse, torch.full((1, 3, 48, 64), 0.5), hole)
+    torch.testing.assert_close(detail[..., 8:40, 8:18], step.LENT * fine[..., 8:40, 8:18], atol=0.01, rtol=0)
+    assert not detail[..., 20 + step.RIM_PX :].any()
