@@ -50,6 +50,11 @@ class TrustedFrames:
         self._join()
 
     @property
+    def marked(self) -> Remembered:
+        """The marked frame alone."""
+        return self._marked
+
+    @property
     def memory(self) -> Remembered:
         """All that is kept as one frame, whose cells lie nowhere in particular."""
         return self._memory
