@@ -252,7 +252,9 @@ class RefinedTracker:
         ``moving`` [H'', W''] is the evidence of motion on the whole frame. A cell is as sure as the refiner is of it, times how
         alike it is to remembered cells, [h, w]; what the last frames recall is [4 h, 4 w]. All are in [0, 1].
         """
-        there = compare_anywhere(view.features, self._trusted.memory)
+        # A lost object is looked for in much of the picture: with the marked frame alone, or it takes seconds and gigabytes.
+        known = self._trusted.memory if self._here else self._trusted.marked
+        there = compare_anywhere(view.features, known)
         near = compare_nearby(view.features, view.origin, self._recent, self._config.recent_reach_cells)
         evidence = torch.cat([there, near, view.of(carried)[None]])
         soft = self._refiner(view.stages, evidence[None])[0, 0].sigmoid()

@@ -19,6 +19,8 @@ EVERY_FRAMES = 5
 """How far apart these frames lie."""
 LEAST_SCORE = 0.6
 """Score of a frame from which it is trusted."""
+MOST_CELLS = 4000
+"""Cells up to which a frame is kept: one in which most of the picture was searched would make every later search slow."""
 SURE = 0.1, 0.9
 """Labels below and above which a cell is kept."""
 
@@ -40,11 +42,17 @@ class TrustedFrames:
     def see(self, frame: Remembered, score: float) -> None:
         """The next frame in which the object was found, with the ``score`` it was found with."""
         self._seen += 1
-        if not self._count or self._seen % EVERY_FRAMES or score < LEAST_SCORE:
+        due = self._count and self._seen % EVERY_FRAMES == 0
+        if not due or score < LEAST_SCORE or frame.label.numel() > MOST_CELLS:
             return
         sure = (frame.label < SURE[0]) | (frame.label > SURE[1])
         self._later.append((frame.features[:, sure], (frame.label[sure] > SURE[1]).float()))
         self._join()
+
+    @property
+    def marked(self) -> Remembered:
+        """The marked frame alone."""
+        return self._marked
 
     @property
     def memory(self) -> Remembered:

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from osor_video.masks.matching import Remembered, compare_anywhere
-from osor_video.masks.trusted import EVERY_FRAMES, TrustedFrames
+from osor_video.masks.trusted import EVERY_FRAMES, MOST_CELLS, TrustedFrames
 
 
 def frame(seed: int, labels: list[float]) -> Remembered:
@@ -41,6 +41,12 @@ def test_the_last_ones_are_kept_some_way_apart() -> None:
 def test_what_is_doubtful_or_not_wanted_is_not_kept() -> None:
     assert seen(3, 20, score=0.5).memory.label.numel() == 4
     assert seen(0, 20).memory.label.numel() == 4
+
+
+def test_a_view_of_much_of_the_picture_is_not_kept() -> None:
+    trusted = seen(3, EVERY_FRAMES - 1)
+    trusted.see(frame(9, [1.0] * (MOST_CELLS + 1)), 0.9)
+    assert trusted.memory.label.numel() == 4
 
 
 def test_what_looks_as_a_moment_ago_is_recalled_though_it_was_marked_otherwise() -> None:
