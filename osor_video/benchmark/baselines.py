@@ -107,14 +107,18 @@ def temporal_median(frames: Iterable[TrueFrame]) -> Baseline:
     ).astype(np.uint8)
 
 
-def peers_for(frames: Callable[[], Iterable[TrueFrame]], every: bool) -> dict[str, Baseline]:
+def peers_for(
+    frames: Callable[[], Iterable[TrueFrame]], every: bool, *, floors: bool = True
+) -> dict[str, Baseline]:
     """The peers of one case by name; ``frames()`` reads it from its begin. Only the quick ones unless ``every`` is asked for.
 
-    PatchMatch is among them where it is installed. The plate without and with other grain is what the best fill would score.
+    PatchMatch is among them where it is installed. The plate without and with other grain is what the best fill would score,
+    asked for with ``floors``.
     """
-    floors = Floors(frames)
     quick: dict[str, Baseline] = {"input": untouched, "Telea per frame": telea}
-    quick |= {"the plate, no grain": floors.still, "the plate, new grain": floors.alive}
+    if floors:
+        best = Floors(frames)
+        quick |= {"the plate, no grain": best.still, "the plate, new grain": best.alive}
     if not every:
         return quick
     installed = {"PatchMatch per frame": patchmatch} if find_spec("patchmatch") else {}

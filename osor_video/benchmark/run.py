@@ -90,7 +90,8 @@ def score(
     def frames() -> Iterator[TrueFrame]:
         return islice(true_frames(case), extent.frames)
 
-    peers = peers_for(frames, extent.peers)
+    # Where the camera itself is measured it is what nobody can beat.
+    peers = peers_for(frames, extent.peers, floors=case.ceiling is None)
     scorers = {name: Scorer(features) for name in (*results, *peers)}
     gallery = Gallery(case, frames) if extent.pictures else None
     with ExitStack() as stack:
