@@ -146,7 +146,9 @@ class FirstPass:
         pictures = iter(frames)
         if self._begun is not None:
             picture = next(pictures)
-            self._last = self._seen(picture, self._begun.mask, next(painted), self._begun.shot)
+            self._last = self._seen(
+                picture, to_grey(picture), self._begun.mask, next(painted), self._begun.shot
+            )
             pictures = chain([picture], pictures)
         moving = follow(
             pictures, self._flow, self._pool, lambda: self._masks.follows, self._clock, begun=self._follow
@@ -154,25 +156,28 @@ class FirstPass:
         for frame, region in zip(moving, painted, strict=False):
             yield self._note(frame, region)
 
-    def _seen(self, picture: Picture, mask: Mask, region: FrameRegions, shot: int) -> _Last:
+    def _seen(
+        self, picture: Picture, grey: GreyPicture, mask: Mask, region: FrameRegions, shot: int
+    ) -> _Last:
         grown = _with(hole(mask, self._config.mask.grow, self._config.mask.smooth), region.added)
-        return _Last(picture, to_grey(picture), grown, shot)
+        return _Last(picture, grey, grown, shot)
 
-    def _track(self, last: _Last, picture: Picture) -> Tracks:
+    def _track(self, last: _Last, grey: GreyPicture) -> Tracks:
         with self._clock.stage("camera"):
-            return track_corners(last.grey, to_grey(picture), last.grown)
+            return track_corners(last.grey, grey, last.grown)
 
     def _note(self, frame: MovingFrame, region: FrameRegions) -> tuple[Mask, FrameNotes]:
         last = self._last
         cut = last is None or frame.shot != last.shot
+        grey = to_grey(frame.picture)
         # What needs no mask of this frame is done while that is found.
-        tracks = None if last is None or cut else self._pool.submit(self._track, last, frame.picture)
+        tracks = None if last is None or cut else self._pool.submit(self._track, last, grey)
         with self._clock.stage("mask"):
             held = self._masks.step(frame.picture, frame.flow)
             drift = self._watch.see(held.mask, held.score, frame.flow, exact=held.exact, cut=cut)
         tracked = None if tracks is None else tracks.result()
         with self._clock.stage("camera"):
-            now = self._seen(frame.picture, held.mask, region, frame.shot)
+            now = self._seen(frame.picture, grey, held.mask, region, frame.shot)
             self._camera = np.eye(3) if tracked is None else camera_step(tracked, now.grown) @ self._camera
             flow_back = _background_flow(frame.flow, now.grown)
             box, grain = bounding_box(now.grown), None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, repeat
+from itertools import chain, repeat, tee
 from typing import Any
 
 import cv2
@@ -75,15 +75,16 @@ class Floors:
     """Both floors of one case; ask for each frame in order, each floor once."""
 
     def __init__(self, frames: Callable[[], Iterable[TrueFrame]]) -> None:
-        self._plates = [without_grain(frame.clean for frame in frames()) for _ in range(2)]
+        # Both are asked frame by frame: a plate is kept until the second has had it.
+        self._still, self._alive = tee(without_grain(frame.clean for frame in frames()))
 
     def still(self, frame: TrueFrame) -> Picture:
         """The next frame with the plate without grain where hole and effect are."""
-        return _laid(frame, next(self._plates[0])[0])
+        return _laid(frame, next(self._still)[0])
 
     def alive(self, frame: TrueFrame) -> Picture:
         """The next frame with the plate and new grain there."""
-        plate, count = next(self._plates[1])
+        plate, count = next(self._alive)
         # A mean of n frames keeps one part in n of the grain's variance, which what it took away lacks.
         grain = (frame.clean - plate) * np.sqrt(count / np.maximum(count - 1, 1))[..., None]
         return _laid(frame, plate + np.roll(grain, ELSEWHERE_PX, axis=(0, 1)))

@@ -192,15 +192,21 @@ def ssim_map(a: Picture, b: Picture) -> FloatMap:
 
 def temporal_error(last: Picture, result: Picture, last_clean: Picture, clean: Picture) -> FloatMap:
     """|(result - last) - (clean - last_clean)|, mean of the channels, [H, W], in levels."""
+    return np.asarray(np.abs(_change_apart(last, result, last_clean, clean)).mean(axis=2))
+
+
+def _change_apart(last: Picture, result: Picture, last_clean: Picture, clean: Picture) -> FloatMap:
+    """(result - last) - (clean - last_clean), [H, W, 3]."""
     r1, r0, c1, c0 = (picture.astype(np.float32) for picture in (result, last, clean, last_clean))
-    return np.asarray(np.abs((r1 - r0) - (c1 - c0)).mean(axis=2))
+    return np.asarray((r1 - r0) - (c1 - c0))
 
 
 def coarse_error(last: Picture, result: Picture, last_clean: Picture, clean: Picture, mask: Mask) -> FloatMap:
     """As ``temporal_error``, of the differences averaged over their surroundings within ``mask``: a normalised convolution."""
-    r1, r0, c1, c0 = (picture.astype(np.float32) for picture in (result, last, clean, last_clean))
     share = mask.astype(np.float32)
-    total = cv2.GaussianBlur(((r1 - r0) - (c1 - c0)) * share[..., None], (0, 0), COARSE_PX)
+    total = cv2.GaussianBlur(
+        _change_apart(last, result, last_clean, clean) * share[..., None], (0, 0), COARSE_PX
+    )
     share = np.maximum(cv2.GaussianBlur(share, (0, 0), COARSE_PX), 1e-6)
     return np.asarray(np.abs(total / share[..., None]).mean(axis=2))
 

@@ -119,7 +119,7 @@ def _over_brightness(residual: FloatMap, brightness: FloatMap) -> tuple[float, f
     if bright.all() or not bright.any():
         return float(brightness.mean()), 0.0
     (dark_level, dark), (bright_level, light) = (
-        (float(brightness[side].mean()), _variance(residual[side])) for side in (~bright, bright)
+        (float(brightness[side].mean()), _variance(residual[side])[0]) for side in (~bright, bright)
     )
     level, apart = (dark_level + bright_level) / 2, bright_level - dark_level
     if apart < LEAST_APART or dark >= light:
@@ -128,11 +128,12 @@ def _over_brightness(residual: FloatMap, brightness: FloatMap) -> tuple[float, f
     return level, 2 * (light - dark) / (dark + light) / apart
 
 
-def _variance(residual: FloatMap) -> float:
-    """Variance of a normal variable of which ``residual`` [N] has samples, and some outliers."""
+def _variance(residual: FloatMap) -> tuple[float, float]:
+    """Variance of a normal variable of which ``residual`` [N] has samples and some outliers, and the limit that tells them."""
     values = np.abs(residual - np.median(residual))
-    inner = values <= np.quantile(values, TRIM)
-    return float(np.square(values[inner]).mean()) / TRIMMED_VARIANCE
+    limit = float(np.quantile(values, TRIM))
+    inner = values <= limit
+    return float(np.square(values[inner]).mean()) / TRIMMED_VARIANCE, limit
 
 
 def _around(box: HoleBox, size_hw: tuple[int, ...]) -> HoleBox:
@@ -168,10 +169,8 @@ def _bilinear_variance(flow: FloatMap) -> FloatMap:
 
 def _figures(residual: FloatMap, where: Mask, lost: FloatMap) -> tuple[float, float]:
     """Standard deviation of the grain behind ``residual`` [h, w], and its correlation from pixel to pixel."""
-    values = residual[where] - np.median(residual[where])
-    limit = float(np.quantile(np.abs(values), TRIM))
-    inner = np.abs(values) <= limit
-    variance = float(np.square(values[inner]).mean()) / TRIMMED_VARIANCE / float(1 + lost.mean())
+    variance, limit = _variance(residual[where])
+    variance /= float(1 + lost.mean())
     # Outliers, moving things and edges, would pass for coarse grain.
     clean = np.where(where & (np.abs(residual) <= 1.5 * max(limit, 1e-6)), residual, 0)
     power = float(np.square(clean).sum()) / max(int((clean != 0).sum()), 1)

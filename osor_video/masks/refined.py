@@ -1,10 +1,10 @@
 """The object followed by matching and by the refiner that was trained to read it: an alternative to ``MaskTracker``.
 
-Each cell of a frame is compared with the cells of the frame that the user marked and of some trusted since (``trusted.py``),
-wherever in them they lie, and with those of the last frames near by; the refiner (``refiner.py``) reads what that recalls, the
-mask that the flow carries over from the frame before, and the frame itself. What moves as the object does (``motion.py``) has
-its say beside it, and GrabCut draws the edge where all this leaves it open: what is remembered of a frame ends where the object
-does. The frame is looked at in the scale in which the object keeps its size in cells.
+Each cell of a frame is compared with the cells of the frame that the user marked and, where that is asked for, of some trusted
+since (``trusted.py``), wherever in them they lie, and with those of the last frames near by; the refiner (``refiner.py``) reads
+what that recalls, the mask that the flow carries over from the frame before, and the frame itself. What moves as the object does
+(``motion.py``) has its say beside it. ``mask.redraw`` has GrabCut draw the edge where all this leaves it open: what is remembered
+of a frame then ends where the object does. The frame is looked at in the scale in which the object keeps its size in cells.
 """
 
 from __future__ import annotations
