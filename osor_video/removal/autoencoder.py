@@ -73,6 +73,13 @@ class PatchAutoencoder(ConfiguredModule):
         self.out = nn.Conv2d(finish_width, 3 * FINISH_STRIDE**2, 3, padding=1)
         nn.init.zeros_(self.out.weight)
 
+    @property
+    def reach_cells(self) -> int:
+        """How far a cell of the latent is seen in the decoded picture: what lies farther off does not depend on it."""
+        trunk = 1 + 2 * (len(self.trunk) - 1)
+        finish_px = FINISH_STRIDE * (2 + 2 * len(self.finish))
+        return trunk + -(-finish_px // self.stride)
+
     def encode(self, pictures: Tensor) -> Tensor:
         """Latents; a linear function of the pictures."""
         z: Tensor = self.encoder(pictures)

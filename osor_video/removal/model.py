@@ -26,7 +26,14 @@ from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.prediction import Filled, Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
-from osor_video.removal.step import add_noise, interpolate_hole, latent_mask, predict_x0
+from osor_video.removal.step import (
+    add_noise,
+    box_around,
+    in_pixels,
+    interpolate_hole,
+    latent_mask,
+    predict_x0,
+)
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -108,6 +115,21 @@ class OsorModel:
         return (pixels * 0.5 + 0.5).clamp(0, 1)
 
     @torch.inference_mode()
+    def decode_onto(self, image: Tensor, z: Tensor, cells: Tensor) -> Tensor:
+        """``image`` [1, 3, 8h, 8w] with the box around ``cells``, bool [1, 1, h, w], decoded from ``z`` [1, C, h, w].
+
+        Every cell of the box is as in the whole picture, decoded: the bundled autoencoder is shown as much around it as it looks
+        at. Others are shown all, and decode all.
+        """
+        if not isinstance(self._vae, PatchAutoencoder):
+            return self.decode(z)
+        wanted, seen = box_around(cells, 0), box_around(cells, self._vae.reach_cells)
+        decoded = image.to(self.device, torch.float32).clone()
+        part = self.decode(z[seen])
+        decoded[in_pixels(wanted, self.record.stride)] = part[in_pixels(wanted, self.record.stride, seen)]
+        return decoded
+
+    @torch.inference_mode()
     def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
         """One OSOR step: encode, add noise, run the backbone once on ``[z_t, mask, z]``, read off z0 and alpha.
 
@@ -150,7 +172,8 @@ class OsorModel:
         left = mask * (1 - covered)
         if not bool(left.any()):
             return start, None
-        guessed, picture = self._start(torch.where(covered > 0, self.decode(start), image), left, z)
+        seen = torch.where(covered > 0, self.decode_onto(image, start, sure), image)
+        guessed, picture = self._start(seen, left, z)
         return torch.where(sure, known, guessed), picture
 
     def _step(self, start: Tensor, masked: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,9 +27,8 @@ from osor_video.removal.step import RIM_PX, grown, halved, interpolate_hole
 PATCH_PX = 7
 SWEEPS = (8, 4, 3, 2)
 """Turns of the two steps on the coarsest level, the next ones, and the finest."""
-MANY_PATCHES = 15000
-"""Where more would ask on the finest level, every second one of every second row does: a pixel still
-hears a dozen, in half the time."""
+MANY_PATCHES = 4000
+"""Where more would ask on a level, every second one of every second row does: a pixel still hears a dozen, in half the time."""
 SEARCHED_IN_FULL = 2600
 """A level with at most so many whole patches is searched in full."""
 FEWEST_PATCHES = 20
@@ -96,15 +95,15 @@ class _Level:
         self.size_hw = height, width = known.shape[0], known.shape[1]
         self.guess, self.known = guess, known
         self.pixels = torch.where(known, picture, guess).permute(1, 2, 0).reshape(-1, 3).contiguous()
-        hole, half = (~known)[None, None].float(), PATCH_PX // 2
-        touches = grown(hole, half)[0, 0] > 0
+        half = PATCH_PX // 2
+        touches = _grown(~known, half)
         inside = torch.zeros_like(known)
         inside[half : height - half, half : width - half] = True
         self.is_whole = (~touches & inside).flatten()
         self.whole = self.is_whole.nonzero()[:, 0]
-        apart = 2 if finest and int(touches.sum()) > MANY_PATCHES else 1
+        self._apart = apart = 2 if int(touches.sum()) > MANY_PATCHES else 1
         # On the finest level likenesses hardly move any more.
-        self._reaches = (apart,) if finest else (2, 1)
+        self._reaches = (apart,) if finest else (2 * apart, apart)
         asking = torch.zeros_like(touches)
         asking[::apart, ::apart] = touches[::apart, ::apart]
         self.asking = asking.flatten().nonzero()[:, 0]
@@ -175,6 +174,18 @@ class _Level:
             found.append((down * reach, right * reach, there >= 0, there.clamp(min=0)))
         return found
 
+    def everywhere(self, found: Tensor) -> Tensor:
+        """Likenesses for every place, [H W], from those of the asking patches; where no patch asks the place itself.
+
+        Of a patch that was left out it is what lies beside the likeness of the one before it.
+        """
+        (height, width), apart = self.size_hw, self._apart
+        every = torch.arange(height * width, device=found.device)
+        places = every.clone()
+        places[self.asking] = found
+        beside = every // width % apart * width + every % width % apart
+        return (places[every - beside] + beside).clamp(max=height * width - 1)
+
     def vote(self, found: Tensor) -> None:
         """Each pixel of the hole becomes the mean of what the patches over it show, the surer ones counting more."""
         likenesses = self.whole[:1].repeat(len(self.pixels))
@@ -212,7 +223,7 @@ class _Level:
 
 @dataclass(frozen=True)
 class _Likenesses:
-    """For every place of a level [H W] the place of its likeness, -1 where it does not ask."""
+    """For every place of a level [H W] the place of its likeness."""
 
     places: Tensor
     size_hw: tuple[int, int]
@@ -233,7 +244,6 @@ class _Likenesses:
 
 def _settle(level: _Level, below: _Likenesses | None, sweeps: int) -> _Likenesses:
     """Let the two steps take turns until nothing changes, at most ``sweeps`` times."""
-    height, width = level.size_hw
     found = None if below is None else below.raised(level)
     if found is not None:
         level.vote(found)
@@ -253,9 +263,7 @@ def _settle(level: _Level, below: _Likenesses | None, sweeps: int) -> _Likenesse
         level.vote(found)
         if settled:
             break
-    places = level.asking.new_full((height * width,), -1)
-    places[level.asking] = found
-    return _Likenesses(places, (height, width))
+    return _Likenesses(level.everywhere(found), level.size_hw)
 
 
 def _searched(level: _Level) -> Tensor:
@@ -307,6 +315,13 @@ class _Search:
 def _lines_of(values: Tensor, lines: slice) -> Tensor:
     """Some ``lines`` L of what belongs to patches, [N, P P 3] -> [N, L P 3]."""
     return values[:, 3 * PATCH_PX * lines.start : 3 * PATCH_PX * lines.stop].contiguous()
+
+
+def _grown(hole: Tensor, radius_px: int) -> Tensor:
+    """``hole`` [H, W] wider by so much along rows, columns and diagonals; OpenCV needs a tenth of torch's time."""
+    size = 2 * radius_px + 1
+    wider = cv2.dilate(hole.cpu().numpy().astype(np.uint8), np.ones((size, size), np.uint8))
+    return torch.from_numpy(wider.astype(bool)).to(hole.device)
 
 
 def _depth(hole: Tensor) -> Tensor:

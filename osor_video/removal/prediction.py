@@ -90,3 +90,7 @@ class RemovalModel(Protocol):
     def decode(self, z: Tensor) -> Tensor:
         """Latents [B, C, h, w] -> [B, 3, 8h, 8w] in [0, 1], float32."""
         ...
+
+    def decode_onto(self, image: Tensor, z: Tensor, cells: Tensor) -> Tensor:
+        """``image`` [1, 3, 8h, 8w] with at least ``cells``, bool [1, 1, h, w], decoded from ``z`` [1, C, h, w]."""
+        ...

@@ -32,13 +32,11 @@ from osor_video.removal.prediction import Prediction
 from osor_video.removal.prompt import PromptEmbeddings
 from osor_video.removal.record import ModelRecord
 from osor_video.removal.room import bytes_of, frames_that_fit, free_bytes, offloads
-from osor_video.removal.step import blend, latent_mask
+from osor_video.removal.step import SURE, blend, latent_mask
 
 TIMESTEPS = {1: 600, 2: 400}
 """SDXL's by phase, of the base's schedule."""
 CPU = torch.device("cpu")
-SURE = 20.0
-"""A logit whose sigmoid is 1, and whose opposite's is 0, to float32's last digit but one."""
 
 
 class Backbone(Protocol):
@@ -154,6 +152,10 @@ class PublishedModel:
     def decode(self, z: Tensor) -> Tensor:
         """Scaled latents [B, C, h, w] -> [B, 3, 8h, 8w] in [0, 1]."""
         return self.coder.decode(z)
+
+    def decode_onto(self, image: Tensor, z: Tensor, cells: Tensor) -> Tensor:
+        """All of ``z`` decoded: these autoencoders look at the whole picture."""
+        return self.decode(z)
 
     def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
         """One OSOR step; ``eps`` unit normal [B, C, h, w], or one tile [1, C, h, w] for all frames."""

@@ -16,11 +16,25 @@ from osor_video.config import RemovalConfig
 from osor_video.removal.carry import Carry, fuse
 from osor_video.removal.crop import Crop
 from osor_video.removal.prediction import Filled, Prediction, RemovalModel
-from osor_video.removal.step import RIM_PX, blend, detail_of, grown, keep_detail, noise_tile
+from osor_video.removal.step import (
+    RIM_PX,
+    SURE,
+    blend,
+    box_around,
+    detail_of,
+    grown,
+    in_pixels,
+    keep_detail,
+    noise_tile,
+)
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
 
 FRAME_SEED = 1_000_003
 """Between the seeds of neighbouring frames, where each has noise of its own; other runs' seeds are small."""
+LEAST_ALPHA = 0.02
+"""Below, a cell is left as it is: two levels of 256 in a whole shadow."""
+KEPT_CELLS = 4
+"""Surroundings of the changed cells in which detail is weighed, a little more than ``keep_detail`` looks at."""
 
 
 @dataclass(frozen=True)
@@ -203,8 +217,11 @@ class _FrameFill:
             picture = (picture + lent * grown(hole, RIM_PX) * self.detail).clamp(0, 1)
         if not self.model.is_compact:
             return picture
-        image = picture_to_tensor(self.frame.crop.cut_picture(self.frame.rgb)).to(picture.device)
-        return keep_detail(picture, image, hole, self.alpha)
+        # Farther off the picture is the frame itself.
+        near = in_pixels(box_around(self._changed, KEPT_CELLS), self.model.record.stride)
+        picture = picture.clone()
+        picture[near] = keep_detail(picture[near], self._image[near], hole[near], self.alpha[near])
+        return picture
 
     @cached_property
     @torch.inference_mode()
@@ -216,8 +233,25 @@ class _FrameFill:
     @cached_property
     @torch.inference_mode()
     def _decoded(self) -> Tensor:
+        """The crop with its fill as the latent has it; where the fill changes nothing it may be the frame itself."""
+        blended = blend(self.z0, self._of(self.prediction.z), self._cover)
+        return self.model.decode_onto(self._image, blended, self._changed)
+
+    @cached_property
+    def _image(self) -> Tensor:
+        """The crop as it is, [1, 3, H, W]."""
+        return picture_to_tensor(self.frame.crop.cut_picture(self.frame.rgb)).to(self.prediction.z.device)
+
+    @cached_property
+    def _cover(self) -> Tensor:
+        """Alpha logit of alpha ∪ mask [1, 1, h, w]: where the user's mask is, the fill counts in full."""
         logit, mask = self._of(self.prediction.alpha_logit), self._of(self.prediction.mask)
-        return self.model.decode(blend(self.z0, self._of(self.prediction.z), _cover(logit, mask)))
+        return torch.where(mask > 0, torch.full_like(logit, SURE), logit)
+
+    @property
+    def _changed(self) -> Tensor:
+        """Cells in which the fill counts, bool [1, 1, h, w]."""
+        return self._cover.sigmoid() > LEAST_ALPHA
 
     def _of(self, values: Tensor) -> Tensor:
         return values[self.index : self.index + 1]
@@ -230,11 +264,6 @@ def _carried(frame: RemovalInput, state: RemoverState, device: torch.device) -> 
         return None
     flow = cell_flow(frame.flow_back, frame.crop, state.crop, frame.rgb.shape[:2])
     return state.carry.to(device).moved(flow.to(device))
-
-
-def _cover(logit: Tensor, m: Tensor) -> Tensor:
-    """Alpha logit of alpha ∪ mask: where the user's mask is, the fill counts in full."""
-    return torch.where(m > 0, torch.full_like(logit, 20.0), logit)
 
 
 def cell_flow(flow_back: FloatMap, crop: Crop, last: Crop, size_hw: tuple[int, int]) -> Tensor:

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from osor_video.removal.record import PredictionType
 
 RIM_PX = 2
+SURE = 20.0
+"""A logit whose sigmoid is 1, and whose opposite's is 0, to float32's last digit but one."""
 RELAXATIONS = 8
 """Sweeps a level: the levels below have settled what is wide."""
 SMALLEST_WEIGHT = 1e-6
@@ -94,7 +96,7 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
         seen, measured = weight > 0, values / weight.clamp(min=SMALLEST_WEIGHT)
         filled = torch.where(seen, measured, raised)
         # What is seen stays: only the box of what is not takes part.
-        box = _box_around(~seen)
+        box = box_around(~seen, 1)
         seen, measured, relaxed = seen[box], measured[box], filled[box]
         for _ in range(RELAXATIONS):
             relaxed = torch.where(seen, measured, _mean_of_neighbours(relaxed))
@@ -102,13 +104,24 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
     return filled
 
 
-def _box_around(gaps: Tensor) -> tuple[slice, ...]:
-    """The box of all true places of ``gaps`` [B, 1, H, W] with one pixel round it, as an index; the first pixel without any."""
+def box_around(places: Tensor, margin: int) -> tuple[slice, ...]:
+    """The box of all true ``places`` [B, 1, H, W] with ``margin`` more around it, as an index; the first place without any."""
     sides = []
-    for dims in ((0, 1, 3), (0, 1, 2)):
-        places = gaps.amax(dim=dims).nonzero()[:, 0].tolist()
-        sides.append(slice(max(places[0] - 1, 0), places[-1] + 2) if places else slice(0, 1))
+    for dims, count in zip(((0, 1, 3), (0, 1, 2)), places.shape[2:], strict=True):
+        found = places.amax(dim=dims).nonzero()[:, 0].tolist() or [0]
+        sides.append(slice(max(found[0] - margin, 0), min(found[-1] + 1 + margin, count)))
     return slice(None), slice(None), *sides
+
+
+def in_pixels(
+    box: tuple[slice, ...], stride: int, within: tuple[slice, ...] | None = None
+) -> tuple[slice, ...]:
+    """A ``box`` of cells as one of pixels, of the whole picture or of the part of it that the box ``within`` shows."""
+    starts = [side.start if within else 0 for side in (within or box)[2:]]
+    sides = zip(box[2:], starts, strict=True)
+    return *box[:2], *(
+        slice((side.start - start) * stride, (side.stop - start) * stride) for side, start in sides
+    )
 
 
 def halved(part: Tensor) -> Tensor:

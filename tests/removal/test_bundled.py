@@ -47,3 +47,17 @@ def test_an_object_is_found_and_made_less_visible(model: OsorModel, ground: np.n
     assert alpha[m == 0].mean() < 0.1
     hole = (m > 0).expand_as(z)
     assert (prediction.z0 - z_clean)[hole].abs().mean() < 0.6 * (z - z_clean)[hole].abs().mean()
+
+
+@pytest.mark.parametrize("box", [(9, 12, 15, 14), (0, 0, 3, 4), (0, 0, 32, 40)])
+def test_a_part_is_decoded_as_in_the_whole_and_the_rest_is_the_picture(
+    model: OsorModel, box: tuple[int, int, int, int]
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    z, image = torch.randn(1, 16, 32, 40, generator=random), torch.rand(1, 3, 256, 320, generator=random)
+    cells = torch.zeros(1, 1, 32, 40, dtype=torch.bool)
+    cells[..., box[0], box[1]] = cells[..., box[2] - 1, box[3] - 1] = True
+    found = model.decode_onto(image, z, cells)
+    inside = torch.zeros(1, 1, 256, 320, dtype=torch.bool)
+    inside[..., 8 * box[0] : 8 * box[2], 8 * box[1] : 8 * box[3]] = True
+    torch.testing.assert_close(found, torch.where(inside, model.decode(z), image), atol=2e-5, rtol=0)

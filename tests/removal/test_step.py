@@ -139,8 +139,19 @@ def test_relaxing_only_the_box_of_the_hole_gives_the_same_bits(
     mask[0, :, box[0] : box[2], box[1] : box[3]] = 1
     mask[1, :, 14, 3:20] = 1
     boxed = interpolate_hole(picture, mask)
-    monkeypatch.setattr(step, "_box_around", lambda gaps: (slice(None),) * 4)
+    monkeypatch.setattr(step, "box_around", lambda places, margin: (slice(None),) * 4)
     assert torch.equal(interpolate_hole(picture, mask), boxed)
+
+
+def test_a_box_of_cells_has_a_margin_inside_the_picture_and_a_place_in_a_part_of_it() -> None:
+    cells = torch.zeros(1, 1, 9, 12, dtype=torch.bool)
+    cells[..., 2, 5] = cells[..., 4, 10] = True
+    assert step.box_around(cells, 0)[2:] == (slice(2, 5), slice(5, 11))
+    around = step.box_around(cells, 3)
+    assert around[2:] == (slice(0, 8), slice(2, 12))
+    whole = torch.arange(72 * 96).view(1, 1, 72, 96)
+    part, inner = whole[step.in_pixels(around, 8)], step.in_pixels(step.box_around(cells, 0), 8, around)
+    assert torch.equal(part[inner], whole[..., 16:40, 40:88])
 
 
 def test_a_mask_grows_by_the_same_number_of_pixels_on_all_sides() -> None:
