@@ -73,12 +73,10 @@ class MaskConfig(_Stage):
     """How far from its place in a recent frame a part of the object is looked for."""
     recent_frames: int = Field(default=4, ge=1)
     """Frames that are remembered beside the first: the last ones, for the tracker "propagate" half of them eight frames apart."""
-    trusted_frames: int = Field(default=0, ge=0)
-    """Later frames that the tracker "refined" was sure of and remembers for longer, five frames apart; 3 is a good number for
-    what is never hidden."""
-    redraw: bool = False
-    """Whether the tracker "refined" has GrabCut draw the object's edge where it is in doubt, before a frame is remembered; what
-    goes behind something in pieces may be lost by it."""
+    trusted_frames: int = Field(default=3, ge=0)
+    """Later frames that the tracker "refined" was sure of and remembers for longer, five frames apart."""
+    redraw: bool = True
+    """Whether the tracker "refined" has GrabCut draw the object's edge where it is in doubt, before a frame is remembered."""
     adapt_steps: int = Field(default=40, ge=0, le=1000)
     """Steps that the tracker "refined" learns from the marked frames before it follows; about 25 s on two cores."""
     motion_weight: float = Field(default=1.5, ge=0, le=10)

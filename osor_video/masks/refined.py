@@ -42,6 +42,8 @@ COVERED = 0.1
 """Share of a cell from which it is remembered with the object."""
 RESCALED = 1.25
 """Ratio of the object's size to the one it is looked at from which the grid of cells changes."""
+SIZED_FRAMES = 6
+"""Recent frames, the largest object of which has the size: what goes behind something has not become smaller."""
 SEARCHED_NEAR = 25
 """Frames for which a lost object is looked for near the place where it was lost, before the whole frame is searched."""
 STRIDE_CELLS = 2
@@ -118,6 +120,7 @@ class RefinedTracker:
         )
         self._size_hw: tuple[int, int] = mask.shape
         self._soft: FloatMap = mask.astype(np.float32)
+        self._areas = deque([float(mask.sum())], maxlen=SIZED_FRAMES)
         self._grid_hw = self._choose_grid()
         self._label = torch.from_numpy(_resized(self._soft, self._grid_hw))
         view = self._look(picture, self._label, self._config.first_reach_cells)
@@ -162,6 +165,7 @@ class RefinedTracker:
             self._motion.forget()
             return TrackedFrame(np.zeros(self._size_hw, dtype=bool), 1 - score)
         self._here, self._soft, self._label = True, found, torch.zeros(self._grid_hw)
+        self._areas.append(float(found.sum()))
         view.of(self._label).copy_(label)
         self._recent.append(Remembered(view.features, label, view.origin))
         self._past.append(_Past(picture, self._label))
@@ -175,6 +179,7 @@ class RefinedTracker:
             "here": self._here,
             "gone": self._gone,
             "soft": torch.from_numpy(self._soft.copy()),
+            "areas": list(self._areas),
             "grid_hw": self._grid_hw,
             "label": self._label.clone(),
             "trusted": self._trusted.state,
@@ -191,6 +196,7 @@ class RefinedTracker:
         self._here, self._gone = state["here"], state["gone"]
         self._soft, self._label = state["soft"].numpy(), state["label"]
         self._size_hw, self._grid_hw = self._soft.shape, state["grid_hw"]
+        self._areas = deque(state["areas"], maxlen=SIZED_FRAMES)
         self._trusted.state = state["trusted"]
         self._motion.state, self._belonging.state = state["motion"], state["belonging"]
         self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
@@ -202,15 +208,15 @@ class RefinedTracker:
         self._past = deque((_Past(picture.numpy(), label) for picture, label in state["past"]), maxlen=count)
 
     def _choose_grid(self) -> tuple[int, int]:
-        """Cells of the whole frame, so many that the object as last seen is ``object_cells`` wide."""
-        scale = self._config.object_cells * CELL_PX / max(1.0, float(np.sqrt(self._soft.sum())))
+        """Cells of the whole frame, so many that the object as lately seen is ``object_cells`` wide."""
+        scale = self._config.object_cells * CELL_PX / max(1.0, max(self._areas) ** 0.5)
         step, scale = LEAST_SIDE_CELLS, min(scale, MAX_ENLARGEMENT)
         rows, columns = (max(step, step * round(side * scale / (step * CELL_PX))) for side in self._size_hw)
         return rows, columns
 
     def _keep_scale(self) -> None:
         """Another grid where the object has grown or shrunk: it is known best at the size it was marked at."""
-        side = float(self._label.sum()) ** 0.5
+        side = max(self._areas) ** 0.5 * self._grid_hw[0] / self._size_hw[0]
         if not self._here or 1 / RESCALED < side / self._config.object_cells < RESCALED:
             return
         grid_hw = self._choose_grid()

@@ -20,7 +20,7 @@ MARGIN = 0.03
 """Surroundings shown to GrabCut, as a share of the picture's height."""
 DECIDED = 0.15, 0.85
 """Shares of a trained network beyond which its word is taken: it errs less than matching does."""
-MOST_CHANGE = 0.25
+MOST_CHANGE = 0.12
 """Of the object's area, what colour and edges may change at most; where they want more, they are misled."""
 
 
