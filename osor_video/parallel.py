@@ -10,14 +10,17 @@ import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
+from osor_video.memory import hold_freed, release_unused
+
 
 @contextmanager
 def shared_cores() -> Iterator[ThreadPoolExecutor]:
     """A pool with a worker for each core that torch may use (``OMP_NUM_THREADS`` limits them).
 
     Meanwhile OpenCV and BLAS keep to one thread a worker and torch to half of the cores: one network runs in the pool while
-    another runs beside it. All get back what they had.
+    another runs beside it. All get back what they had, and the system the memory that was held.
     """
+    hold_freed()
     cores, before = torch.get_num_threads(), cv2.getNumThreads()
     share = max(1, cores // 2)
     torch.set_num_threads(share)
@@ -31,3 +34,4 @@ def shared_cores() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(cores)
         cv2.setNumThreads(before)
+        release_unused()

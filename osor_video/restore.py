@@ -35,7 +35,7 @@ from osor_video.video.planes import (
     whole_samples,
 )
 
-RELEASE_FRAMES = 4
+RELEASE_FRAMES = 16
 """Frames after which what their plates took goes back: left until a window's end, its gaps grow with the clip's length."""
 
 
