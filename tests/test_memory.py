@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osor_video.memory import peak_memory_mb, release_unused
+from osor_video.memory import hold_freed, peak_memory_mb, release_unused
 
 BLOCK = 64 * 1024
 """Below the size from which glibc asks the system for each block by itself."""
@@ -31,6 +31,19 @@ def test_freed_blocks_below_one_in_use_go_back() -> None:
     release_unused()
     assert _resident_mb() - before < 50
     assert last.all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc keeps what was freed")
+def test_what_is_freed_is_held_until_it_is_given_back() -> None:
+    hold_freed()
+    release_unused()
+    before = _resident_mb()
+    frame = np.ones(64 * 2**20, np.uint8)
+    assert _resident_mb() - before > 60
+    del frame
+    assert _resident_mb() - before > 60
+    release_unused()
+    assert _resident_mb() - before < 10
 
 
 def test_the_peak_is_at_least_what_is_in_use() -> None:

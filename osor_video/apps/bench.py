@@ -32,6 +32,7 @@ from osor_video.benchmark.table import (
     fidelity_rows,
     fullsize_rows,
     mask_rows,
+    measured,
     people_rows,
     rows,
     speed_rows,
@@ -99,7 +100,7 @@ def measure_quality(
         (outcome.case, outcome.report) for outcome in outcomes if outcome.report and outcome.method == method
     ]
     tables = [("Quality", HEADER, rows(outcomes)), ("Time", *stage_rows(runs))]
-    show_tables([*tables, ("In detail", DETAIL_HEADER, detail_rows(outcomes))], markdown_file)
+    show_tables([*tables, ("In detail", *measured(DETAIL_HEADER, detail_rows(outcomes)))], markdown_file)
 
 
 def measure_people(

@@ -15,6 +15,7 @@ from osor_video.benchmark.speed import SpeedRun
 from osor_video.report import RunReport
 
 Rows = list[list[str]]
+NOT_MEASURED = "-"
 OVERHEAD = ("decode", "composite", "encode")
 HEADER = (
     *(
@@ -226,6 +227,12 @@ def _figures(*values: float) -> list[str]:
     return [_number(value, 3) for value in values]
 
 
+def measured(header: Sequence[str], body: Rows) -> tuple[tuple[str, ...], Rows]:
+    """A table without the columns in which no row has a figure."""
+    kept = [index for index in range(len(header)) if any(row[index] != NOT_MEASURED for row in body)]
+    return tuple(header[index] for index in kept), [[row[index] for index in kept] for row in body]
+
+
 def markdown(header: Sequence[str], body: Rows) -> str:
     """A Markdown table, a newline at its end."""
     rule = ["---", *["---:"] * (len(header) - 1)]
@@ -233,4 +240,4 @@ def markdown(header: Sequence[str], body: Rows) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    return NOT_MEASURED if value is None or math.isnan(value) else f"{value:.{digits}f}"

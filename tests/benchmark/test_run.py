@@ -22,6 +22,7 @@ from osor_video.benchmark.table import (
     HEADER,
     detail_rows,
     markdown,
+    measured,
     rows,
     speed_rows,
     stage_rows,
@@ -134,7 +135,11 @@ def test_peers_ablations_and_pictures_share_a_run(folder: Path, tmp_path: Path) 
     assert by_name["temporal median"].scores.psnr_hole > 30
     assert by_name["input"].scores.psnr_outside == LOSSLESS_DB
     assert by_name["balanced"].scores.psnr_outside > 45
-    table = markdown(DETAIL_HEADER, detail_rows(outcomes))
+    header, body = measured(DETAIL_HEADER, detail_rows(outcomes))
+    assert {"feature distance", "feature change"}.isdisjoint(header)  # nobody asked for them
+    assert {"PSNR outside dB", "composite"} <= set(header)
+    table = markdown(header, body)
+    assert {line.count("|") for line in table.splitlines()} == {len(header) + 1}
     assert len(table.splitlines()) == 2 + len(outcomes)
     for kind in ("strip", "slice"):
         picture = cv2.imread(str(tmp_path / "pictures" / f"square_{kind}.png"))
