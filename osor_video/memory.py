@@ -7,8 +7,8 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, from malloc.h."""
-LARGEST_HELD = 2**31 - 1
-"""Bytes up to which what is freed is held: the largest number that mallopt takes."""
+LARGEST_HELD = 2**31 - 1, 2**25
+"""Bytes up to which what is freed is held: the largest number that mallopt takes, and the largest that an older glibc does."""
 
 
 def peak_memory_mb() -> float | None:
@@ -29,8 +29,9 @@ def hold_freed() -> None:
     """
     libc = _glibc()
     if libc is not None:
-        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_HELD)
-        libc.mallopt(M_TRIM_THRESHOLD, LARGEST_HELD)
+        libc.mallopt(M_TRIM_THRESHOLD, LARGEST_HELD[0])
+        if not libc.mallopt(M_MMAP_THRESHOLD, LARGEST_HELD[0]):
+            libc.mallopt(M_MMAP_THRESHOLD, LARGEST_HELD[1])
 
 
 def release_unused() -> None:

@@ -38,10 +38,10 @@ def test_what_is_freed_is_held_until_it_is_given_back() -> None:
     hold_freed()
     release_unused()
     before = _resident_mb()
-    frame = np.ones(64 * 2**20, np.uint8)
-    assert _resident_mb() - before > 60
+    frame = np.ones(30 * 2**20, np.uint8)
+    assert frame.all()
     del frame
-    assert _resident_mb() - before > 60
+    assert _resident_mb() - before > 25
     release_unused()
     assert _resident_mb() - before < 10
 

@@ -32,7 +32,7 @@ from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_
 FRAME_SEED = 1_000_003
 """Between the seeds of neighbouring frames, where each has noise of its own; other runs' seeds are small."""
 LEAST_ALPHA = 0.02
-"""Below, a cell is left as it is: two levels of 256 in a whole shadow."""
+"""Below, a cell is left as it is: a deep shadow would become lighter by two levels of 256."""
 KEPT_CELLS = 4
 """Surroundings of the changed cells in which detail is weighed, a little more than ``keep_detail`` looks at."""
 
