@@ -49,7 +49,7 @@ class FlowConfig(_Stage):
     weights: Path | None = None
     """A torchvision raft_small state dict (.safetensors or .pth)."""
     height_px: int = Field(default=136, ge=128, le=1080)
-    """Working height of the flow; its cost grows with the square of the area."""
+    """Working height of the flow for 16:9, others get the same area; its cost grows with the square of the area."""
     updates: int = Field(default=4, ge=1, le=32)
     """Recurrent updates of RAFT a pair."""
 

@@ -21,6 +21,9 @@ from osor_video.flow.recurrence import Recurrence
 from osor_video.flow.warp import pixel_grid
 from osor_video.tensors import Picture, picture_to_tensor, resize_flow
 
+WIDE = 16 / 9
+"""Aspect of the picture whose height settings name."""
+
 
 @dataclass(frozen=True)
 class FlowPair:
@@ -50,8 +53,11 @@ class FlowEstimator(Protocol):
 
 
 def working_size(size_hw: tuple[int, int], height_px: int) -> tuple[int, int]:
-    """The size to estimate flow at: at most ``height_px`` lines, sides in multiples of 8 and at least 128."""
-    scale = min(1.0, height_px / min(size_hw))
+    """The size to estimate flow at, sides in multiples of 8 and at least 128.
+
+    At most the area of ``height_px`` lines of 16:9: a picture of another shape costs the same, and a squarer one has more lines.
+    """
+    scale = min(1.0, height_px * sqrt(WIDE / (size_hw[0] * size_hw[1])))
     height, width = (max(128, round(side * scale / 8) * 8) for side in size_hw)
     return height, width
 
