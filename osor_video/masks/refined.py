@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from dataclasses import dataclass
+from math import sqrt
 
 import cv2
 import numpy as np
@@ -207,16 +208,21 @@ class RefinedTracker:
         self._recent = deque((Remembered(*frame) for frame in state["recent"]), maxlen=count)
         self._past = deque((_Past(picture.numpy(), label) for picture, label in state["past"]), maxlen=count)
 
+    @property
+    def _side_px(self) -> float:
+        """The object's side as lately seen."""
+        return sqrt(max(self._areas))
+
     def _choose_grid(self) -> tuple[int, int]:
         """Cells of the whole frame, so many that the object as lately seen is ``object_cells`` wide."""
-        scale = self._config.object_cells * CELL_PX / max(1.0, max(self._areas) ** 0.5)
+        scale = self._config.object_cells * CELL_PX / max(1.0, self._side_px)
         step, scale = LEAST_SIDE_CELLS, min(scale, MAX_ENLARGEMENT)
         rows, columns = (max(step, step * round(side * scale / (step * CELL_PX))) for side in self._size_hw)
         return rows, columns
 
     def _keep_scale(self) -> None:
         """Another grid where the object has grown or shrunk: it is known best at the size it was marked at."""
-        side = max(self._areas) ** 0.5 * self._grid_hw[0] / self._size_hw[0]
+        side = self._side_px * self._grid_hw[0] / self._size_hw[0]
         if not self._here or 1 / RESCALED < side / self._config.object_cells < RESCALED:
             return
         grid_hw = self._choose_grid()

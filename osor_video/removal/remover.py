@@ -248,7 +248,7 @@ class _FrameFill:
         logit, mask = self._of(self.prediction.alpha_logit), self._of(self.prediction.mask)
         return torch.where(mask > 0, torch.full_like(logit, SURE), logit)
 
-    @property
+    @cached_property
     def _changed(self) -> Tensor:
         """Cells in which the fill counts, bool [1, 1, h, w]."""
         return self._cover.sigmoid() > LEAST_ALPHA

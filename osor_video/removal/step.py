@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import cv2
+import numpy as np
 import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
@@ -117,7 +119,7 @@ def in_pixels(
     box: tuple[slice, ...], stride: int, within: tuple[slice, ...] | None = None
 ) -> tuple[slice, ...]:
     """A ``box`` of cells as one of pixels, of the whole picture or of the part of it that the box ``within`` shows."""
-    starts = [side.start if within else 0 for side in (within or box)[2:]]
+    starts = (0, 0) if within is None else [side.start for side in within[2:]]
     sides = zip(box[2:], starts, strict=True)
     return *box[:2], *(
         slice((side.start - start) * stride, (side.stop - start) * stride) for side, start in sides
@@ -176,6 +178,10 @@ def keep_detail(filled: Tensor, image: Tensor, hole: Tensor, alpha: Tensor) -> T
 def grown(mask: Tensor, radius_px: int) -> Tensor:
     """``mask`` [B, 1, H, W] of 0 and 1, wider by ``radius_px`` along rows, columns and diagonals."""
     size = 2 * radius_px + 1
+    if mask.device.type == "cpu":  # OpenCV needs a tenth of torch's time.
+        square, planes = np.ones((size, size), np.uint8), mask.detach().float().numpy()[:, 0]
+        wider = np.stack([cv2.dilate(plane, square) for plane in planes])
+        return torch.from_numpy(wider)[:, None].to(mask.dtype)
     # Along one side after the other, the same in a fraction of the time.
     along = F.max_pool2d(mask, (1, size), stride=1, padding=(0, radius_px))
     return F.max_pool2d(along, (size, 1), stride=1, padding=(radius_px, 0))
