@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
+from osor_video.removal.carry import Aligned
 from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.prediction import Filled, Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
@@ -151,30 +152,28 @@ class OsorModel:
         masked = latent_mask(mask, self.record.stride)
 
         @torch.inference_mode()
-        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Filled:
+        def fill(index: int, carried: Aligned | None = None) -> Filled:
             one = slice(index, index + 1)
             parts = image[one], mask[one], z[one]
-            if known is None or trust is None or self.record.prediction_type != "residual":
+            if carried is None or self.record.prediction_type != "residual":
                 start, guess = self._start(*parts)
             else:
-                start, guess = self._start_from(*parts, known, (masked[one] > 0) & (trust > SURELY))
+                start, guess = self._start_from(*parts, carried, (masked[one] > 0) & (carried.trust > SURELY))
             z0, _ = self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)
             return Filled(z0, guess if self.record.first_guess == "patches" else None)
 
         return Prediction(z, mask, masked, found[:, :1], fill)
 
     def _start_from(
-        self, image: Tensor, mask: Tensor, z: Tensor, known: Tensor, sure: Tensor
+        self, image: Tensor, mask: Tensor, z: Tensor, carried: Aligned, sure: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """A start that holds to ``known`` in the cells ``sure`` [1, 1, h, w]; only what is left of the hole is guessed."""
-        start = torch.where(sure, known, z)
+        """A start that holds to what is ``carried`` in the cells ``sure`` [1, 1, h, w]; only what is left is guessed."""
         covered = F.interpolate(sure.float(), scale_factor=self.record.stride, mode="nearest")
         left = mask * (1 - covered)
         if not bool(left.any()):
-            return start, None
-        seen = torch.where(covered > 0, self.decode_onto(image, start, sure), image)
-        guessed, picture = self._start(seen, left, z)
-        return torch.where(sure, known, guessed), picture
+            return torch.where(sure, carried.z0, z), None
+        guessed, picture = self._start(torch.where(covered > 0, carried.picture, image), left, z)
+        return torch.where(sure, carried.z0, guessed), picture
 
     def _step(self, start: Tensor, masked: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         """The backbone once: z0 [B, C, h, w] and its own alpha logit [B, 1, h, w]."""

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from osor_video.removal.carry import Aligned
 from osor_video.removal.record import ModelRecord
 
 
@@ -26,11 +27,8 @@ class Filled:
 class Fill(Protocol):
     """Works out one frame's clean latent."""
 
-    def __call__(self, index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Filled:
-        """Of frame ``index``; a model that begins with a guess takes ``known`` [1, C, h, w] where it is to be ``trust``ed
-
-        [1, 1, h, w], in [0, 1].
-        """
+    def __call__(self, index: int, carried: Aligned | None = None) -> Filled:
+        """Of frame ``index``; a model that begins with a guess takes what is ``carried`` to it for known where it is trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class Prediction:
     def complete(cls, z: Tensor, hole: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:
         """Of a model that finds all at once; ``z0`` [B, C, h, w]."""
 
-        def fill(index: int, known: Tensor | None = None, trust: Tensor | None = None) -> Filled:
+        def fill(index: int, carried: Aligned | None = None) -> Filled:
             return Filled(z0[index : index + 1])
 
         return cls(z, hole, mask, alpha_logit, fill)
@@ -85,6 +83,10 @@ class RemovalModel(Protocol):
 
     def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
         """One step for ``image`` [B, 3, H, W] in [0, 1] and ``mask`` [B, 1, H, W] of zeros and ones."""
+        ...
+
+    def encode(self, image: Tensor) -> Tensor:
+        """[B, 3, 8h, 8w] in [0, 1] -> latents [B, C, h, w]."""
         ...
 
     def decode(self, z: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from osor_video.config import RemovalConfig
-from osor_video.removal.carry import Carry, fuse
+from osor_video.removal.carry import Aligned, Anchor, Carry, fuse
 from osor_video.removal.crop import Crop
 from osor_video.removal.prediction import Filled, Prediction, RemovalModel
 from osor_video.removal.step import (
@@ -131,8 +131,10 @@ class OneStepRemover:
 
         starts anew.
         """
+        if self._config.latent_warp == 0:
+            return None
         if state is not None:
-            carry = _carried(frame, state, state.carry.z0.device)
+            carry = _carried(frame, state, state.carry.trust.device)
             if carry is not None and carry.age < self._config.anchor_frames:
                 return RemoverState(carry, frame.crop)
         after: RemoverState | None = self.remove([frame], state)[1]
@@ -149,16 +151,18 @@ class OneStepRemover:
 
     def _advance(
         self, frame: RemovalInput, prediction: Prediction, index: int, state: RemoverState | None
-    ) -> tuple[_FrameFill, RemoverState]:
+    ) -> tuple[_FrameFill, RemoverState | None]:
         """One frame's fill, fused with what is carried to it, and what passes on.
 
         Only a frame from which it is carried on needs it whether or not anybody asks for the fill.
         """
-        carry = None if state is None else _carried(frame, state, prediction.z.device)
         strength = self._config.latent_warp
-        fill = _FrameFill(self._model, frame, prediction, index, carry if strength > 0 else None, strength)
+        carry = None if state is None else _carried(frame, state, prediction.z.device)
+        fill = _FrameFill(self._model, frame, prediction, index, carry, strength)
+        if strength == 0:
+            return fill, None
         if carry is None or carry.age >= self._config.anchor_frames:
-            carry = Carry.anchor(fill.z0, fill.detail, 1.0 if carry is None else carry.lent)
+            carry = Carry.begin(fill.anchor())
         return fill, RemoverState(carry, frame.crop)
 
     def _answer(self, frame: RemovalInput, fill: _FrameFill) -> Removal:
@@ -166,7 +170,7 @@ class OneStepRemover:
         size_hw = frame.rgb.shape[0], frame.rgb.shape[1]
 
         def decode() -> FloatMap:
-            values = np.ascontiguousarray(fill.shown()[0].permute(1, 2, 0).cpu().numpy())
+            values = np.ascontiguousarray(fill.shown[0].permute(1, 2, 0).cpu().numpy())
             return frame.crop.paste(values, size_hw)
 
         alpha = frame.crop.paste(fill.alpha[0, 0].cpu().numpy(), size_hw)
@@ -192,55 +196,69 @@ class _FrameFill:
 
     @cached_property
     @torch.inference_mode()
-    def z0(self) -> Tensor:
-        """The clean latent, fused with the carried one, [1, C, h, w]."""
-        if self.carry is None:
-            return self._filled.z
-        logit, mask = self._of(self.prediction.alpha_logit), self._of(self.prediction.mask)
-        return fuse(self._filled.z, self.carry, torch.maximum(logit.sigmoid(), mask), self.strength)
-
-    @cached_property
-    @torch.inference_mode()
-    def detail(self) -> Tensor | None:
-        """What is added to the decoded picture, [1, 3, H, W]; None for a model without a guess in pixels."""
-        guess, made = self._filled.guess, None
-        if guess is not None:
-            made = detail_of(guess, self._decoded, self._of(self.prediction.hole))
-        return made if self.carry is None else self.carry.carried_detail(made)
-
-    @torch.inference_mode()
     def shown(self) -> Tensor:
         """The crop with its fill, [1, 3, H, W] in [0, 1]."""
-        picture, hole = self._decoded, self._of(self.prediction.hole)
-        if self.detail is not None:
-            lent = 1.0 if self.carry is None else self.carry.lent
-            picture = (picture + lent * grown(hole, RIM_PX) * self.detail).clamp(0, 1)
+        picture, inner = self._decoded, grown(self._hole, RIM_PX)
+        if self._filled.guess is not None:
+            picture = (picture + detail_of(self._filled.guess, picture, self._hole)).clamp(0, 1)
+        if self._carried is not None:
+            trust = F.interpolate(
+                self._carried.trust, size=picture.shape[-2:], mode="bilinear", align_corners=False
+            )
+            picture = torch.lerp(picture, self._carried.picture, trust * inner)
         if not self.model.is_compact:
             return picture
         # Farther off the picture is the frame itself.
         near = in_pixels(box_around(self._changed, KEPT_CELLS), self.model.record.stride)
         picture = picture.clone()
-        picture[near] = keep_detail(picture[near], self._image[near], hole[near], self.alpha[near])
+        picture[near] = keep_detail(picture[near], self._image[near], self._hole[near], self.alpha[near])
         return picture
+
+    @torch.inference_mode()
+    def anchor(self) -> Anchor:
+        """What later frames are carried from."""
+        return Anchor(self.model.encode(self.shown), self.shown, self._known)
+
+    @cached_property
+    @torch.inference_mode()
+    def _carried(self) -> Aligned | None:
+        return None if self.carry is None else self.carry.aligned(self._image, self._known)
 
     @cached_property
     @torch.inference_mode()
     def _filled(self) -> Filled:
-        if self.carry is None:
-            return self.prediction.fill(self.index)
-        return self.prediction.fill(self.index, self.carry.warped(), self.carry.trust)
+        return self.prediction.fill(self.index, self._carried)
+
+    @cached_property
+    @torch.inference_mode()
+    def _z0(self) -> Tensor:
+        """The clean latent, fused with the carried one, [1, C, h, w]."""
+        if self._carried is None:
+            return self._filled.z
+        logit, mask = self._of(self.prediction.alpha_logit), self._of(self.prediction.mask)
+        return fuse(self._filled.z, self._carried, torch.maximum(logit.sigmoid(), mask), self.strength)
 
     @cached_property
     @torch.inference_mode()
     def _decoded(self) -> Tensor:
         """The crop with its fill as the latent has it; where the fill changes nothing it may be the frame itself."""
-        blended = blend(self.z0, self._of(self.prediction.z), self._cover)
+        blended = blend(self._z0, self._of(self.prediction.z), self._cover)
         return self.model.decode_onto(self._image, blended, self._changed)
 
     @cached_property
     def _image(self) -> Tensor:
         """The crop as it is, [1, 3, H, W]."""
         return picture_to_tensor(self.frame.crop.cut_picture(self.frame.rgb)).to(self.prediction.z.device)
+
+    @cached_property
+    def _hole(self) -> Tensor:
+        """The hole in use, [1, 1, H, W]."""
+        return self._of(self.prediction.hole)
+
+    @cached_property
+    def _known(self) -> Tensor:
+        """Where the crop shows no part of the object, [1, 1, H, W]."""
+        return 1 - grown(self._hole, RIM_PX)
 
     @cached_property
     def _cover(self) -> Tensor:

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from osor_video.composite.fill import alpha_of
 from osor_video.errors import VideoError
 from osor_video.masks.held import pack_mask, unpack_mask
+from osor_video.removal.carry import Anchor
 from osor_video.removal.carry import Carry as Carried
 from osor_video.removal.crop import Crop
 from osor_video.removal.remover import RemoverState
@@ -169,14 +169,13 @@ def _carry_tree(carry: Carry) -> dict[str, Any]:
     if state is None:
         return {"shot": carry.shot, "state": None}
     carried, crop = state.carry, state.crop
-    tensors: list[Tensor] = [carried.z0, carried.flow_to_anchor, carried.trust]
-    tensors += [] if carried.detail is None else [carried.detail]
+    anchor = carried.anchor
+    tensors = anchor.z0, anchor.picture, anchor.known, carried.flow_to_anchor, carried.trust
     return {
         "shot": carry.shot,
         "state": {
             "tensors": [tensor.detach().cpu().clone() for tensor in tensors],
             "age": carried.age,
-            "lent": carried.lent,
             "crop": (crop.top, crop.left, crop.size_hw, crop.raster_hw),
         },
     }
@@ -188,6 +187,6 @@ def _carry(tree: dict[str, Any] | None) -> Carry:
     state = tree["state"]
     if state is None:
         return Carry(tree["shot"])
-    z0, flow, trust, *detail = (torch.as_tensor(tensor) for tensor in state["tensors"])
-    carried = Carried(z0, flow, trust, state["age"], detail[0] if detail else None, state["lent"])
+    *anchor, flow, trust = (torch.as_tensor(tensor) for tensor in state["tensors"])
+    carried = Carried(Anchor(*anchor), flow, trust, state["age"])
     return Carry(tree["shot"], RemoverState(carried, Crop(*state["crop"])))
