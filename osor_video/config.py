@@ -81,6 +81,8 @@ class MaskConfig(_Stage):
     """Steps that the tracker "refined" learns from the marked frames before it follows; about 25 s on two cores."""
     motion_weight: float = Field(default=1.5, ge=0, le=10)
     """Say of what moves as the object does, for the tracker "refined"; 0: none."""
+    colour_weight: float = Field(default=1.5, ge=0, le=10)
+    """Say of colours that only the ground has against the object, for the tracker "refined"; 0: none."""
     keep_size: bool = False
     """Whether the tracker "refined" refuses what makes the object larger at once: for things of one size, such as people who
     pass others; what comes out from behind a tree in pieces is lost by it."""
@@ -161,11 +163,11 @@ class RemovalConfig(_Stage):
     batch: int | None = Field(default=None, ge=1)
     """Frames the network sees together; not given: for SDXL 4, on a GPU 8, 4, 2 or 1 by its free memory; for others 1."""
     latent_warp: float = Field(default=0.8, ge=0, le=1)
-    """Share of the carried latent in the hole; 0 makes every frame anew."""
+    """Share of the carried latent in the fill; the carried picture is shown where there is one. 0 makes every frame anew."""
     noise: Literal["shot", "frame"] = "shot"
     """shot: the same noise tile in every frame, which steadies what is generated; frame: a fresh one each time."""
-    anchor_frames: int = Field(default=12, ge=1)
-    """Frames after which the carried latent starts anew from the fused one."""
+    anchor_frames: int = Field(default=7, ge=1)
+    """Frames after which the carried latent and picture start anew from the latest ones."""
 
 
 class CompositeConfig(_Stage):

@@ -3,8 +3,9 @@
 Each cell of a frame is compared with the cells of the frame that the user marked and, where that is asked for, of some trusted
 since (``trusted.py``), wherever in them they lie, and with those of the last frames near by; the refiner (``refiner.py``) reads
 what that recalls, the mask that the flow carries over from the frame before, and the frame itself. What moves as the object does
-(``motion.py``) has its say beside it. ``mask.redraw`` has GrabCut draw the edge where all this leaves it open: what is remembered
-of a frame then ends where the object does. The frame is looked at in the scale in which the object keeps its size in cells.
+(``motion.py``) and what has colours that only the ground has (``colours.py``) have their say beside it. ``mask.redraw`` has
+GrabCut draw the edge where all this leaves it open: what is remembered of a frame then ends where the object does. The frame is
+looked at in the scale in which the object keeps its size in cells.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import warp
 from osor_video.masks.adapt import adapt
 from osor_video.masks.belonging import Belonging
+from osor_video.masks.colours import ColourEvidence
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.matching import Remembered, compare_anywhere, compare_nearby
 from osor_video.masks.motion import MotionEvidence
@@ -104,6 +106,7 @@ class RefinedTracker:
         self._progress = progress
         self._marked: deque[tuple[Picture, Mask]] = deque(maxlen=LEARNT_FRAMES)
         self._motion = MotionEvidence()
+        self._colours = ColourEvidence()
         self._belonging = Belonging()
         self._trusted = TrustedFrames(config.trusted_frames)
         self._here = False
@@ -116,6 +119,7 @@ class RefinedTracker:
     def start(self, picture: Picture, mask: Mask) -> TrackedFrame:
         """Begin with the user's mask [H, W] of the first frame [H, W, 3], or go on with one that corrects."""
         self._marked.append((picture, mask))
+        self._colours.learn(picture, mask)
         self._refiner = adapt(
             self._unlearnt, self._features, list(self._marked), self._config.adapt_steps, self._progress
         )
@@ -188,6 +192,7 @@ class RefinedTracker:
             "past": [(torch.from_numpy(past.picture.copy()), past.label.clone()) for past in self._past],
             "marked": [tuple(torch.from_numpy(part.copy()) for part in pair) for pair in self._marked],
             "motion": self._motion.state,
+            "colours": self._colours.state,
             "belonging": self._belonging.state,
             "learnt": None if self._refiner is self._unlearnt else self._refiner.state_dict(),
         }
@@ -200,6 +205,7 @@ class RefinedTracker:
         self._areas = deque(state["areas"], maxlen=SIZED_FRAMES)
         self._trusted.state = state["trusted"]
         self._motion.state, self._belonging.state = state["motion"], state["belonging"]
+        self._colours.state = state["colours"]
         self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
         if state["learnt"] is not None:
             self._refiner = copy.deepcopy(self._unlearnt)
@@ -275,6 +281,12 @@ class RefinedTracker:
         alike = (torch.maximum(there[0], near[0]) / 5 + 0.8).clamp(0, 1)
         recalled = F.interpolate(near[2:][None], soft.shape, mode="bilinear")[0, 0]
         soft, label = _tilted(soft, self._tilt(moving, view)), _tilted(label, self._tilt(moving, view, 1))
+        if self._here and self._config.colour_weight:
+            against = self._config.colour_weight * self._colours.step(view.picture, view.of(carried).numpy())
+            soft, label = (
+                _tilted(share, torch.from_numpy(_resized(against, (share.shape[0], share.shape[1]))))
+                for share in (soft, label)
+            )
         if self._here and self._config.redraw:
             soft, label = _redrawn(view.picture, soft, label)
         return soft, label, alike * (2 * seen - 1).clamp(min=0), recalled
