@@ -2,9 +2,10 @@
 
 Space-time completion's energy (Wexler et al., "Space-Time Completion of Video", PAMI 2007): every patch that touches the hole
 is to look like some patch that lies outside it. Two steps take turns: each patch finds its likeness, and each pixel becomes the
-weighted mean of what the patches over it say. On coarse levels likenesses are found among all patches; on fine ones they come from
-the level below and spread to neighbours (Barnes et al., "PatchMatch", SIGGRAPH 2009), in a fixed order: nothing is drawn
-by chance, so the same picture gives the same fill.
+weighted mean of what the patches over it say; below the finest level those that found a good likeness count more (section 3.2).
+On coarse levels likenesses are found among all patches; on fine ones they come from the level below and spread to neighbours
+(Barnes et al., "PatchMatch", SIGGRAPH 2009), in a fixed order: nothing is drawn by chance, so the same picture gives the same
+fill.
 
 Convention: one picture [3, H, W] in [0, 1]; places are row x W + column; ``known`` [H, W] is true outside the hole.
 """
@@ -38,6 +39,9 @@ DEPTH_BASE = 1.5
 DEEPEST_PX = 24
 COARSEST_DEPTH_PX = 3
 """The coarsest level is where the hole is no deeper than this, so that every patch sees something known."""
+ALIKE_QUANTILE, ALIKE_SHARE = 0.75, 0.3
+"""A patch whose misfit is this share of that quantile of all misfits counts 1 / sqrt(e) of one that fits."""
+LEAST_COUNT = 1e-6
 IN_TURN = (slice(2, 5), slice(0, 2), slice(5, 7))
 """Lines of a patch in the order in which they are compared: most offers lose by the first alone."""
 STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -93,7 +97,7 @@ class _Level:
 
     def __init__(self, picture: Tensor, guess: Tensor, known: Tensor, finest: bool = False) -> None:
         self.size_hw = height, width = known.shape[0], known.shape[1]
-        self.guess, self.known = guess, known
+        self.guess, self.known, self._finest = guess, known, finest
         self.pixels = torch.where(known, picture, guess).permute(1, 2, 0).reshape(-1, 3).contiguous()
         half = PATCH_PX // 2
         touches = grown((~known)[None, None].float(), half)[0, 0] > 0
@@ -190,11 +194,22 @@ class _Level:
         """Each pixel of the hole becomes the mean of what the patches over it show, the surer ones counting more."""
         likenesses = self.whole[:1].repeat(len(self.pixels))
         likenesses[self.asking] = found
-        for gaps, voters, offsets, share in self._votes:
+        counts = None if self._finest else self._counts(found)
+        for gaps, voters, offsets, sure in self._votes:
+            share = sure if counts is None else _shares(sure * counts[voters][..., None])
             # The patch d away from a pixel shows it what lies d before its likeness.
             shown = likenesses[voters] - offsets
             colours = self.pixels.index_select(0, shown.flatten()).view(*shown.shape, 3)
             self.pixels[gaps] = (colours * share).sum(dim=1)
+
+    def _counts(self, found: Tensor) -> Tensor:
+        """How much the patch at each place counts by the misfit of its likeness, [H W]."""
+        weights = self.weights
+        misfit = (weights * (self.asked() - self.patches(found)).square()).sum(dim=1) / weights.sum(dim=1)
+        usual = ALIKE_SHARE * misfit.quantile(ALIKE_QUANTILE).clamp(min=LEAST_COUNT)
+        counts = misfit.new_ones(len(self.pixels))
+        counts[self.asking] = (-misfit / (2 * usual)).exp() + LEAST_COUNT
+        return counts
 
     def _voters(
         self, share: Tensor, reach: Tensor, apart: int, down: int, right: int
@@ -209,9 +224,7 @@ class _Level:
         dy, dx = (reach[(reach + side) % apart == 0] for side in (down, right))
         # At the picture's edge some are heard twice, which does no harm.
         voters = self._around(gaps, dy, dx)
-        parts = share[voters]
-        parts = parts / parts.sum(dim=1, keepdim=True)
-        return gaps, voters, (dy[:, None] * width + dx).flatten(), parts[..., None]
+        return gaps, voters, (dy[:, None] * width + dx).flatten(), _shares(share[voters][..., None])
 
     def _around(self, places: Tensor, down: Tensor, right: Tensor) -> Tensor:
         """Places of what lies ``down`` [P] and ``right`` [Q] of ``places`` [N], [N, P Q]; beyond the edge what is on it."""
@@ -310,6 +323,11 @@ class _Search:
             wins = (distance < self._misfit[chosen]).nonzero()[:, 0]
             chosen, places, distance = chosen[wins], places[wins], distance[wins]
         self.found[chosen], self._misfit[chosen], self.fresh[chosen] = places, distance, True
+
+
+def _shares(counts: Tensor) -> Tensor:
+    """Voters' parts in each pixel, [gaps, voters, 1], which add up to 1."""
+    return counts / counts.sum(dim=1, keepdim=True)
 
 
 def _lines_of(values: Tensor, lines: slice) -> Tensor:
