@@ -91,3 +91,15 @@ def test_of_many_patches_a_quarter_asks_and_the_fill_is_about_the_same(
     some = fill_by_patches(shot, mask)
     assert not torch.equal(some, every)
     assert (some - picture)[mask.expand_as(picture) > 0].abs().mean() < 0.035
+
+
+@pytest.mark.parametrize("side", [96, 128])
+def test_the_fill_is_nearer_where_patches_with_a_good_likeness_count_more(
+    side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, mask = bricks((side, side)), hole((side, side), (30, 30, 80, 80))
+    shot, inside = torch.where(mask > 0, 1.0, picture), mask.expand_as(picture) > 0
+    weighed = float((fill_by_patches(shot, mask) - picture)[inside].square().mean())
+    monkeypatch.setattr("osor_video.removal.patches.ALIKE_SHARE", 1e9)
+    alike = float((fill_by_patches(shot, mask) - picture)[inside].square().mean())
+    assert weighed < 0.95 * alike
