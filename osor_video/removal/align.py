@@ -71,10 +71,12 @@ class Alignment:
         if begun is None:
             return Way(flow, flow.new_ones(1, 3, 1, 1))
         stiff, bent = (self._improved(start) for start in (_affine(flow, begun.shared), flow))
-        fits = self._fit(stiff), self._fit(bent)
-        if fits[0] is None or (fits[1] is not None and fits[1].cost < NEEDED * fits[0].cost):
-            return Way(bent, self._gain(bent, fits[1] or begun))
-        return Way(stiff, self._gain(stiff, fits[0]))
+        fit, other = self._fit(stiff), self._fit(bent)
+        if fit is not None and (other is None or other.cost >= NEEDED * fit.cost):
+            return Way(stiff, self._gain(stiff, fit))
+        if other is not None and other.cost <= begun.cost:
+            return Way(bent, self._gain(bent, other))
+        return Way(flow, self._gain(flow, begun))
 
     def _fit(self, flow: Tensor) -> _Fit | None:
         """None where hardly anything is shared."""
@@ -98,9 +100,9 @@ class Alignment:
             weight = (fit.shared * (-(fit.difference / TOLERANCE).square()).exp()).flatten()
             slopes = spatial_gradient(fit.moved)[0, 0]
             parts = (slopes[:, None] * fine).flatten(2).flatten(0, 1)
-            steep = (parts * weight) @ parts.T
+            steep, wanted = (parts * weight) @ parts.T, -(parts * weight) @ fit.difference.flatten()
             steep = steep + torch.diag(1e-3 * steep.diagonal() + FLAT)
-            step = torch.linalg.solve(steep, -(parts * weight) @ fit.difference.flatten()).view(2, 3)
+            step = torch.linalg.solve(steep.cpu(), wanted.cpu()).view(2, 3).to(flow)
             flow = flow + torch.einsum("ij,jhw->ihw", step, coarse)[None] / scale
         return flow
 
@@ -139,5 +141,5 @@ def _affine(flow: Tensor, shared: Tensor) -> Tensor:
     flat = basis.flatten(1)
     weight = F.adaptive_avg_pool2d(shared, flow.shape[-2:]).flatten()
     steep = (flat * weight) @ flat.T + 1e-3 * torch.eye(3, dtype=flow.dtype, device=flow.device)
-    motion = torch.linalg.solve(steep, (flat * weight) @ flow[0].flatten(1).T)
+    motion = torch.linalg.solve(steep.cpu(), ((flat * weight) @ flow[0].flatten(1).T).cpu()).to(flow)
     return torch.einsum("ji,jhw->ihw", motion, basis)[None]
