@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice, repeat
 
 from osor_video.analysis import FrameNotes, grain_of, hole_of
-from osor_video.background.effects import box_of_effects, find_effects, join_effects, searched_margin
+from osor_video.background.effects import box_of_effects, faded, find_effects, join_effects, searched_margin
 from osor_video.background.given import GivenPlate, lay_plate, prefer
 from osor_video.background.recover import NeededBox, Plate, recover
 from osor_video.background.register import ShotFrame
@@ -334,7 +334,7 @@ class Restorer:
         effects = self._config.effects
         found = None
         if plate is not None and effects.find != "off":
-            found = find_effects(item.seen.rgb, plate, item.seen.hole, effects)
+            found = faded(find_effects(item.seen.rgb, plate, item.seen.hole, effects), plate.box)
         return join_effects(item.hole, found, removal.alpha if removal else None, effects)
 
     def _grain(self, item: _Loaded) -> FrameGrain | None:

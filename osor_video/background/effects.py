@@ -31,6 +31,8 @@ MODEL_ALPHA = {"auto": 0.5, "strong": 0.3}
 RIM_PX = 4
 LEAVING_PX = 16
 """Pixels of an effect within ``RIM_PX`` of a side of the plate from which it is taken to go on beyond that side."""
+FADED_SHARE = 1 / 24
+"""Width along a side of the plate in which an effect that goes on beyond it fades, over the picture's height."""
 STRONG_THRESHOLD = 0.6
 """Of the usual threshold, where faint effects are wanted too."""
 STRONG_MARGIN = 1.0
@@ -81,6 +83,22 @@ def box_of_effects(picture: Picture, hole: Mask, config: EffectsConfig, margin: 
     up, back, down, on = (reach if np.count_nonzero(side) >= LEAVING_PX else 0 for side in sides)
     height, width = hole.shape
     return max(top - up, 0), max(left - back, 0), min(bottom + down, height), min(right + on, width)
+
+
+def faded(alpha: FloatMap, box: Box) -> FloatMap:
+    """``alpha`` [H, W] that ends softly where the plate in ``box`` ends before the picture does: a straight edge is seen."""
+    height, width = alpha.shape
+    reach = max(1, round(FADED_SHARE * height))
+    shares = []
+    for first, last, length in ((box[0], box[2], height), (box[1], box[3], width)):
+        places = np.arange(length)
+        share = np.ones(length, np.float32)
+        if first > 0:
+            share = np.minimum(share, (places - first + 0.5) / reach)
+        if last < length:
+            share = np.minimum(share, (last - places - 0.5) / reach)
+        shares.append(np.clip(share, 0, 1))
+    return np.asarray(alpha * np.minimum(shares[0][:, None], shares[1]), np.float32)
 
 
 def join_effects(

@@ -82,7 +82,9 @@ def _check_suffix(path: Path) -> None:
 def _check_place(path: Path, source: SourceInfo) -> None:
     if path.is_dir():
         raise VideoError(f"{path} is a folder. Expected the name of the video to write; add a file name.")
-    if path.resolve() == source.path.resolve() or (path.exists() and path.samefile(source.path)):
+    # A sequence's pattern is no file, though what it names is there.
+    both = path.exists() and source.path.exists()
+    if path.resolve() == source.path.resolve() or (both and path.samefile(source.path)):
         raise VideoError(
             f"{path} is the source itself, which is never overwritten. Choose another output name."
         )

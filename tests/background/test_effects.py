@@ -10,6 +10,7 @@ import pytest
 
 from osor_video.background.effects import (
     box_of_effects,
+    faded,
     find_effects,
     join_effects,
     searched_margin,
@@ -173,3 +174,12 @@ def test_plate_and_model_are_joined_and_off_is_off(square: Mask) -> None:
     both = join_effects(square, seen, model, CONFIG)
     assert (both[65, 55], both[65, 70]) == (1, pytest.approx(0.7))
     assert join_effects(square, seen, model, CONFIG.model_copy(update={"find": "off"})).max() == 0
+
+
+def test_an_effect_that_leaves_the_plate_ends_softly_but_not_at_the_pictures_side() -> None:
+    alpha = np.zeros((96, 120), np.float32)
+    alpha[40:96, 0:80] = 0.8  # down to the picture's lower side and out on its left
+    soft = faded(alpha, (20, 0, 96, 80))
+    assert np.array_equal(soft[44:, :76], alpha[44:, :76])
+    assert soft[60, 76:80] == pytest.approx(0.8 * np.array([0.875, 0.625, 0.375, 0.125]))
+    assert np.array_equal(faded(alpha, (0, 0, 96, 120)), alpha)

@@ -195,6 +195,12 @@ def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
             check_output(name, source, EncodeConfig())
 
 
+def test_an_earlier_result_may_be_replaced(tmp_path: Path) -> None:
+    source = open_source(write_pictures(tmp_path, ".png", np.uint8, 3), DECODE)
+    earlier = make_clip(tmp_path / "out.mp4", frames=2)
+    check_output(earlier, source, EncodeConfig())
+
+
 def test_a_sequence_that_is_cut_off_leaves_nothing(tmp_path: Path) -> None:
     source = open_source(write_pictures(tmp_path, ".png", np.uint8, 3), DECODE)
     out = tmp_path / "out"
