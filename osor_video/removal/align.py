@@ -51,6 +51,11 @@ class _Fit:
     shared: Tensor
 
     @property
+    def weight(self) -> Tensor:
+        """What is shared, as far as it agrees."""
+        return self.shared * (-(self.difference / TOLERANCE).square()).exp()
+
+    @property
     def cost(self) -> float:
         """Mean error, which a passer-by cannot outweigh (Geman and McClure 1987)."""
         square = self.difference.square()
@@ -97,7 +102,7 @@ class Alignment:
             fit = self._fit(flow)
             if fit is None:
                 return flow
-            weight = (fit.shared * (-(fit.difference / TOLERANCE).square()).exp()).flatten()
+            weight = fit.weight.flatten()
             slopes = spatial_gradient(fit.moved)[0, 0]
             parts = (slopes[:, None] * fine).flatten(2).flatten(0, 1)
             steep, wanted = (parts * weight) @ parts.T, -(parts * weight) @ fit.difference.flatten()
@@ -109,8 +114,7 @@ class Alignment:
     def _gain(self, flow: Tensor, fit: _Fit) -> Tensor:
         """What the light of the shared place has grown by, channel by channel."""
         moved = warp(self._anchor, fine_flow(flow, self._image))
-        weight = fit.shared * (-(fit.difference / TOLERANCE).square()).exp()
-        now, then = ((weight * picture).sum(dim=(2, 3), keepdim=True) for picture in (self._image, moved))
+        now, then = ((fit.weight * picture).sum(dim=(2, 3), keepdim=True) for picture in (self._image, moved))
         return ((now + FLAT) / (then + FLAT)).clamp(1 / MOST_GAIN, MOST_GAIN)
 
 

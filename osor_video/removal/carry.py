@@ -41,8 +41,8 @@ class Carry:
     def begin(cls, anchor: Anchor) -> Carry:
         """A carry that begins at the anchor's own frame."""
         batch, _, height, width = anchor.z0.shape
-        flow, trust = (anchor.z0.new_zeros((batch, count, height, width)) for count in (2, 1))
-        return cls(anchor, flow, trust + 1, 0)
+        flow = anchor.z0.new_zeros((batch, 2, height, width))
+        return cls(anchor, flow, torch.ones_like(flow[:, :1]), 0)
 
     def to(self, device: torch.device) -> Carry:
         """The same on another device."""

@@ -122,7 +122,7 @@ class OneStepRemover:
         prediction = self._model.predict(images, masks, self._noise(frames, size))
         answers = []
         for index, frame in enumerate(frames):
-            fill, state = self._advance(frame, prediction, index, state)
+            fill, state = self._advance(frame, images[index : index + 1], prediction, index, state)
             answers.append(self._answer(frame, fill))
         return answers, state
 
@@ -150,15 +150,20 @@ class OneStepRemover:
         )
 
     def _advance(
-        self, frame: RemovalInput, prediction: Prediction, index: int, state: RemoverState | None
+        self,
+        frame: RemovalInput,
+        image: Tensor,
+        prediction: Prediction,
+        index: int,
+        state: RemoverState | None,
     ) -> tuple[_FrameFill, RemoverState | None]:
-        """One frame's fill, fused with what is carried to it, and what passes on.
+        """One frame's fill on its crop ``image`` [1, 3, H, W], fused with what is carried to it, and what passes on.
 
         Only a frame from which it is carried on needs it whether or not anybody asks for the fill.
         """
         strength = self._config.latent_warp
         carry = None if state is None else _carried(frame, state, prediction.z.device)
-        fill = _FrameFill(self._model, frame, prediction, index, carry, strength)
+        fill = _FrameFill(self._model, image.to(prediction.z.device), prediction, index, carry, strength)
         if strength == 0:
             return fill, None
         if carry is None or carry.age >= self._config.anchor_frames:
@@ -179,10 +184,13 @@ class OneStepRemover:
 
 @dataclass(frozen=True, eq=False)
 class _FrameFill:
-    """The fill of frame ``index`` of a prediction, worked out when first asked for; ``carry`` is what was carried to it."""
+    """The fill of frame ``index`` of a prediction, worked out when first asked for; ``carry`` is what was carried to it.
+
+    ``image`` [1, 3, H, W] is the crop as it is.
+    """
 
     model: RemovalModel
-    frame: RemovalInput
+    image: Tensor
     prediction: Prediction
     index: int
     carry: Carry | None
@@ -192,26 +200,26 @@ class _FrameFill:
     def alpha(self) -> Tensor:
         """The model's alpha on the crop, [1, 1, H, W]."""
         logit = self._of(self.prediction.alpha_logit).sigmoid()
-        return F.interpolate(logit, size=self.frame.crop.raster_hw, mode="bilinear", align_corners=False)
+        return F.interpolate(logit, size=self.image.shape[-2:], mode="bilinear", align_corners=False)
 
     @cached_property
     @torch.inference_mode()
     def shown(self) -> Tensor:
         """The crop with its fill, [1, 3, H, W] in [0, 1]."""
-        picture, inner = self._decoded, grown(self._hole, RIM_PX)
+        picture = self._decoded
         if self._filled.guess is not None:
             picture = (picture + detail_of(self._filled.guess, picture, self._hole)).clamp(0, 1)
         if self._carried is not None:
             trust = F.interpolate(
                 self._carried.trust, size=picture.shape[-2:], mode="bilinear", align_corners=False
             )
-            picture = torch.lerp(picture, self._carried.picture, trust * inner)
+            picture = torch.lerp(picture, self._carried.picture, trust * (1 - self._known))
         if not self.model.is_compact:
             return picture
         # Farther off the picture is the frame itself.
         near = in_pixels(box_around(self._changed, KEPT_CELLS), self.model.record.stride)
         picture = picture.clone()
-        picture[near] = keep_detail(picture[near], self._image[near], self._hole[near], self.alpha[near])
+        picture[near] = keep_detail(picture[near], self.image[near], self._hole[near], self.alpha[near])
         return picture
 
     @torch.inference_mode()
@@ -222,7 +230,7 @@ class _FrameFill:
     @cached_property
     @torch.inference_mode()
     def _carried(self) -> Aligned | None:
-        return None if self.carry is None else self.carry.aligned(self._image, self._known)
+        return None if self.carry is None else self.carry.aligned(self.image, self._known)
 
     @cached_property
     @torch.inference_mode()
@@ -243,12 +251,7 @@ class _FrameFill:
     def _decoded(self) -> Tensor:
         """The crop with its fill as the latent has it; where the fill changes nothing it may be the frame itself."""
         blended = blend(self._z0, self._of(self.prediction.z), self._cover)
-        return self.model.decode_onto(self._image, blended, self._changed)
-
-    @cached_property
-    def _image(self) -> Tensor:
-        """The crop as it is, [1, 3, H, W]."""
-        return picture_to_tensor(self.frame.crop.cut_picture(self.frame.rgb)).to(self.prediction.z.device)
+        return self.model.decode_onto(self.image, blended, self._changed)
 
     @cached_property
     def _hole(self) -> Tensor:
