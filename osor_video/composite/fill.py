@@ -47,6 +47,13 @@ class FrameGrain:
     frame: int
 
 
+MEETING_PX = 8
+"""A generated picture meets its surroundings as a whole; what still differs at the rim is no light but other things, and is
+
+bent away over so many pixels.
+"""
+
+
 def make_fill(
     picture: Picture,
     hole: Mask,
@@ -74,8 +81,13 @@ def make_fill(
     values = np.where(trusted[..., None] > 0, real, shown)
     # Specks that the membrane bridges need no picture made for them.
     missing = cv2.erode((known < 1).astype(np.uint8), np.ones((SPECK_PX + 1, SPECK_PX + 1), np.uint8)).any()
-    generated = removal.rgb[area] if removal and missing else np.zeros_like(shown)
-    filled = generated + fill_membrane((values - generated) * known[..., None], known)
+    generating = removal is not None and bool(missing)
+    generated = removal.rgb[area] if removal is not None and generating else np.zeros_like(shown)
+    apart = (values - generated) * known[..., None]
+    if removal is not None and generating:
+        filled = generated + _bridge(apart, known, _within(removal.box, box, known.shape))
+    else:
+        filled = generated + fill_membrane(apart, known)
     # A soft seam inside the hole between borrowed and generated pixels.
     seam = cv2.GaussianBlur(trusted, (0, 0), 1.5) * trusted
     joined = seam[..., None] * real + (1 - seam[..., None]) * filled
@@ -84,6 +96,32 @@ def make_fill(
         made = fresh_grain(grain.grain, lacking.shape, grain.seed, grain.frame, joined.astype(np.float32))
         joined += lacking[..., None] * made
     return Fill(np.clip(joined, 0, 1), alpha[area], found[area], box, float(trusted[hole[area]].mean()))
+
+
+def _bridge(apart: FloatMap, known: FloatMap, covered: Mask) -> FloatMap:
+    """What to add to a generated picture that is ``apart`` [h, w, 3] from what is ``known`` [h, w], 0 or 1, to meet it there.
+
+    The difference that most of the rim has is light, and is added everywhere. The rest of it is other things, which differ from
+    frame to frame: as a membrane they would make the whole hole flicker. Where the crop has not ``covered`` the hole, there is only
+    the membrane.
+    """
+    away = cv2.distanceTransform((known < 1).astype(np.uint8), cv2.DIST_L2, 5)
+    rim = (away == 0) & (cv2.dilate((away > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & covered
+    light = np.median(apart[rim], axis=0) if rim.any() else np.zeros(3, np.float32)
+    rest = fill_membrane((apart - light) * known[..., None], known)
+    fading = np.where(covered, np.exp(-away / np.float32(MEETING_PX)), 1)[..., None]
+    return np.asarray(light + fading * rest, np.float32)
+
+
+def _within(part: Box | None, box: Box, size_hw: tuple[int, ...]) -> Mask:
+    """Where a ``part`` of the frame covers the ``box`` of size ``size_hw``, bool [h, w]; None is all of the frame."""
+    covered = np.ones(size_hw, bool)
+    if part is not None:
+        rows, columns = (np.arange(length) + start for length, start in zip(size_hw, box, strict=False))
+        covered &= (
+            ((rows >= part[0]) & (rows < part[2]))[:, None] & (columns >= part[1]) & (columns < part[3])
+        )
+    return covered
 
 
 def alpha_of(fill: Fill | None, size_hw: tuple[int, int]) -> FloatMap:

@@ -15,6 +15,9 @@ from torch import Tensor
 from osor_video.flow.warp import inside, warp
 from osor_video.removal.align import Alignment, fine_flow
 
+SURELY = 0.5
+"""What was carried with this trust needs no guess of its own."""
+
 
 @dataclass(frozen=True)
 class Anchor:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
-from osor_video.removal.carry import Aligned
+from osor_video.removal.carry import SURELY, Aligned
 from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.prediction import Filled, Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
@@ -39,8 +39,6 @@ from osor_video.removal.step import (
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
-SURELY = 0.5
-"""A cell that was carried here with this trust needs no guess of its own."""
 ALPHA_FILES = (f"alpha/{CONFIG_FILE}", f"alpha/{WEIGHTS_FILE}")
 FILES = (
     f"vae/{CONFIG_FILE}",
@@ -83,11 +81,11 @@ class OsorModel:
         record = ModelRecord.read(folder)
         has_alpha = bool(record.files.keys() & set(ALPHA_FILES))
         record.check_files(folder, FILES + ALPHA_FILES if has_alpha else FILES)
-        vae = _load_network(folder / "vae")
-        unet = _load_network(folder / "unet")
+        vae = load_network(folder / "vae")
+        unet = load_network(folder / "unet")
         scheduler = DDPMScheduler.from_config(_read_json(folder / SCHEDULER_FILE))
         _check_fit(record, vae, unet, scheduler)
-        alpha = _load_network(folder / "alpha") if has_alpha else None
+        alpha = load_network(folder / "alpha") if has_alpha else None
         return cls(record, vae, unet, scheduler, torch.device(device), alpha)
 
     def raster_limit_px(self) -> int | None:
@@ -269,8 +267,8 @@ def _ready(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def _load_network(folder: Path) -> Any:
-    """Build from ``config.json`` and fill with exactly the weights of the file, widened to float32."""
+def load_network(folder: Path) -> Any:
+    """One part of a model folder, built from ``config.json`` and filled with exactly the weights of the file, as float32."""
     network = _empty_network(folder / CONFIG_FILE)
     path = folder / WEIGHTS_FILE
     try:

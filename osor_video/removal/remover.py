@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from osor_video.config import RemovalConfig
-from osor_video.removal.carry import Aligned, Anchor, Carry, fuse
-from osor_video.removal.crop import Crop
+from osor_video.removal.carry import SURELY, Aligned, Anchor, Carry, fuse
+from osor_video.removal.crop import Crop, HoleBox
 from osor_video.removal.prediction import Filled, Prediction, RemovalModel
 from osor_video.removal.step import (
     RIM_PX,
@@ -25,6 +25,7 @@ from osor_video.removal.step import (
     grown,
     in_pixels,
     keep_detail,
+    meet,
     noise_tile,
 )
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
@@ -61,6 +62,8 @@ class Removal:
 
     alpha: FloatMap
     decode: Callable[[], FloatMap]
+    box: HoleBox | None = None
+    """What of the frame the crop shows; None: all of it."""
 
     @cached_property
     def rgb(self) -> FloatMap:
@@ -179,7 +182,7 @@ class OneStepRemover:
             return frame.crop.paste(values, size_hw)
 
         alpha = frame.crop.paste(fill.alpha[0, 0].cpu().numpy(), size_hw)
-        return Removal(np.clip(alpha, 0, 1), decode)
+        return Removal(np.clip(alpha, 0, 1), decode, frame.crop.visible(size_hw))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,11 +212,16 @@ class _FrameFill:
         picture = self._decoded
         if self._filled.guess is not None:
             picture = (picture + detail_of(self._filled.guess, picture, self._hole)).clamp(0, 1)
-        if self._carried is not None:
+        known, there = self._known, self.image
+        if self._carried is None:
+            picture = meet(picture, there, known)
+        else:
             trust = F.interpolate(
                 self._carried.trust, size=picture.shape[-2:], mode="bilinear", align_corners=False
             )
-            picture = torch.lerp(picture, self._carried.picture, trust * (1 - self._known))
+            there = torch.where(known > 0, there, self._carried.picture)
+            picture = meet(picture, there, torch.maximum(known, (trust > SURELY).float()))
+            picture = torch.lerp(picture, self._carried.picture, trust * (1 - known))
         if not self.model.is_compact:
             return picture
         # Farther off the picture is the frame itself.

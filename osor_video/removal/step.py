@@ -153,6 +153,18 @@ def detail_of(guess: Tensor, made: Tensor, hole: Tensor) -> Tensor:
     return LENT * grown(hole, RIM_PX) * (apart - _lowpass(apart, LENT_PX))
 
 
+def meet(made: Tensor, there: Tensor, known: Tensor) -> Tensor:
+    """``made`` [B, 3, H, W], shifted smoothly to be as light, and of the colour, as what is ``there`` around it.
+
+    The membrane of Farbman et al. ("Coordinates for Instant Image Cloning", SIGGRAPH 2009): the difference where ``known``
+    [B, 1, H, W] is 1, interpolated where it is 0.
+    """
+    if bool((known > 0).all()):
+        return made
+    shifted = made + interpolate_hole(there - made, 1 - known)
+    return torch.where(known > 0, made, shifted).clamp(0, 1)
+
+
 def keep_detail(filled: Tensor, image: Tensor, hole: Tensor, alpha: Tensor) -> Tensor:
     """``filled`` [B, 3, H, W] with the fine detail of ``image`` [B, 3, H, W] outside the ``hole`` [B, 1, H, W] of 0 and 1.
 

@@ -14,13 +14,13 @@ from osor_video.removal.alpha import AlphaFinder, build_alpha_head
 from osor_video.removal.step import interpolate_hole, latent_mask
 from osor_video.report import Progress, silent
 from osor_video.training.config import AlphaConfig
+from osor_video.training.origin import Origin
 from osor_video.training.remover import (
     STRIDE,
     Batch,
     LatentCoder,
     Sources,
     alpha_loss,
-    load_autoencoder,
     measure_latent_scale,
     scaled_latent,
     train_on_pairs,
@@ -70,19 +70,23 @@ def train_alpha(
     config: AlphaConfig,
     photos_folder: Path,
     cutouts_folder: Path,
-    autoencoder_run: Path,
+    origin_folder: Path,
     out: Path,
     plates_folder: Path | None = None,
     progress: Progress = silent,
 ) -> nn.Module:
-    """Train (or go on training) the head in ``out``; returns the averaged one."""
+    """Train (or go on training) the head in ``out``; returns the averaged one.
+
+    ``origin_folder`` is a run of the autoencoder, or a model folder whose head learns on.
+    """
     torch.set_num_threads(config.loop.threads)
     torch.manual_seed(config.loop.seed)
     sources = Sources.open(photos_folder, cutouts_folder, plates_folder)
-    autoencoder = load_autoencoder(config.architecture, autoencoder_run)
+    origin = Origin.open(origin_folder, config.architecture)
     device = torch.device(config.loop.device)
-    latent_scale = measure_latent_scale(autoencoder, sources.photos)
+    latent_scale = origin.latent_scale or measure_latent_scale(origin.autoencoder, sources.photos)
     head = build_alpha_head(config.architecture)
+    origin.begin(head, "alpha")
     finder = AlphaFinder.around(head).to(device, memory_format=torch.channels_last)
-    objective = AlphaLoss(autoencoder.to(device), latent_scale, finder, config)
+    objective = AlphaLoss(origin.autoencoder.to(device), latent_scale, finder, config)
     return train_on_pairs(head, objective, sources, config.architecture.latent_channels, out, progress)

@@ -16,9 +16,8 @@ from torch.utils.data import Dataset
 from osor_video.layers import alpha_bce, alpha_dice
 from osor_video.removal.alpha import FIRST_LOGIT
 from osor_video.removal.autoencoder import PatchAutoencoder
-from osor_video.removal.model import build_autoencoder, build_scheduler, build_unet
+from osor_video.removal.model import build_scheduler, build_unet
 from osor_video.removal.patches import FIRST_GUESSES
-from osor_video.removal.record import Architecture
 from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
 from osor_video.report import Progress, silent
 from osor_video.tensors import Mask
@@ -28,8 +27,9 @@ from osor_video.training.config import PairsConfig, RemovalTrainingConfig, Remov
 from osor_video.training.cutouts import Cutout, load_cutouts
 from osor_video.training.folders import Plates, open_plates, random_plate_crop
 from osor_video.training.grid import write_grid
-from osor_video.training.loop import TrainingRun, load_averaged
+from osor_video.training.loop import TrainingRun
 from osor_video.training.losses import masked_l1
+from osor_video.training.origin import Origin
 from osor_video.training.pairs import Pair, make_pair
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 from osor_video.training.picture_loss import PictureLoss, build_picture_loss
@@ -102,7 +102,8 @@ class PairBatches(Dataset[Batch]):
         plates = self.sources.plates
         if plates is not None and random.random() < self.config.plates_share:
             return random_plate_crop(plates[int(random.integers(len(plates)))], *sizes, random)
-        return make_pair(self.sources.photos, self.sources.cutouts, *sizes, random)
+        sources, repainted = self.sources, self.config.repainted_share
+        return make_pair(sources.photos, sources.cutouts, *sizes, random, repainted_share=repainted)
 
 
 def _pictures(pictures: list[Any]) -> Tensor:
@@ -266,14 +267,6 @@ class RemovalLoss:
         return pictures(self.decode(fused), real, F.interpolate(cells, scale_factor=STRIDE, mode="nearest"))
 
 
-def load_autoencoder(architecture: Architecture, folder: Path) -> PatchAutoencoder:
-    """The averaged autoencoder of a finished run, frozen."""
-    autoencoder = build_autoencoder(architecture)
-    load_averaged(autoencoder, folder)
-    autoencoder.eval().requires_grad_(False)
-    return autoencoder
-
-
 def first_unet(config: RemoverConfig) -> Any:
     """A fresh UNet; one that predicts a residual begins with none, and with little alpha."""
     torch.manual_seed(config.loop.seed)
@@ -289,21 +282,26 @@ def train_remover(
     config: RemoverConfig,
     photos_folder: Path,
     cutouts_folder: Path,
-    autoencoder_run: Path,
+    origin_folder: Path,
     out: Path,
     plates_folder: Path | None = None,
     progress: Progress = silent,
 ) -> nn.Module:
-    """Train (or go on training) in ``out``, on one's own plates too; returns the averaged UNet."""
+    """Train (or go on training) in ``out``, on one's own plates too; returns the averaged UNet.
+
+    ``origin_folder`` is a run of the autoencoder, or a model folder whose UNet learns on.
+    """
     torch.set_num_threads(config.loop.threads)
     sources = Sources.open(photos_folder, cutouts_folder, plates_folder)
-    autoencoder = load_autoencoder(config.architecture, autoencoder_run)
+    origin = Origin.open(origin_folder, config.architecture)
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
-    latent_scale = measure_latent_scale(autoencoder, sources.photos)
+    latent_scale = origin.latent_scale or measure_latent_scale(origin.autoencoder, sources.photos)
     device = torch.device(config.loop.device)
-    unet = first_unet(config).to(device, memory_format=torch.channels_last)
+    unet = first_unet(config)
+    origin.begin(unet, "unet")
+    unet = unet.to(device, memory_format=torch.channels_last)
     pictures = build_picture_loss(config)
-    objective = RemovalLoss(autoencoder.to(device), latent_scale, abar, config, pictures)
+    objective = RemovalLoss(origin.autoencoder.to(device), latent_scale, abar, config, pictures)
     return train_on_pairs(unet, objective, sources, config.architecture.latent_channels, out, progress)
 
 

@@ -205,3 +205,27 @@ def test_a_fill_for_deep_sources_is_dithered_between_steps_of_8_bit() -> None:
     assert np.array_equal(dithered(flat, 1, (0, 3)).rgb, dithered(flat, 1, (0, 3)).rgb)
     assert not np.array_equal(dithered(flat, 1, (0, 3)).rgb, dithered(flat, 1, (0, 4)).rgb)
     assert np.array_equal(dithered(flat, 0, (0, 3)).rgb, flat.rgb)
+
+
+def test_other_things_at_the_rim_do_not_reach_deep_into_what_is_generated() -> None:
+    hole = np.zeros(SIZE_HW, dtype=bool)
+    hole[20:80, 30:90] = True
+    other = scene()
+    other[:20] += np.float32(
+        0.3
+    )  # The shot shows something above the hole that the fill does not go on with.
+    removal = Removal(np.zeros(SIZE_HW, np.float32), scene)
+    fill = make_fill(to_uint8(other), hole, None, None, removal, CONFIG)
+    error = (on_frame(fill.rgb, fill.box) - scene())[..., 0]
+    assert error[21, 60] > 0.15
+    assert np.abs(error[50:75, 40:80]).max() < 0.02
+
+
+def test_beyond_the_crop_the_surroundings_are_interpolated(hole: Mask) -> None:
+    seen = scene()
+    seen[:, 60:] = 0  # All that the model's crop does not show.
+    removal = Removal(np.zeros(SIZE_HW, np.float32), lambda: seen, (0, 0, SIZE_HW[0], 60))
+    fill = make_fill(holed(hole), hole, None, None, removal, CONFIG)
+    error = np.abs(on_frame(fill.rgb, fill.box) - scene())
+    assert error[45:55, 68:73].max() < 0.05
+    assert error[45:55, 52:56].max() < 0.05

@@ -171,3 +171,15 @@ def test_detail_is_a_part_of_what_is_fine_in_the_hole() -> None:
     detail = step.detail_of(0.5 + fine + coarse, torch.full((1, 3, 48, 64), 0.5), hole)
     torch.testing.assert_close(detail[..., 8:40, 8:18], step.LENT * fine[..., 8:40, 8:18], atol=0.01, rtol=0)
     assert not detail[..., 20 + step.RIM_PX :].any()
+
+
+def test_what_was_made_meets_the_light_around_it() -> None:
+    known = torch.ones(1, 1, 48, 64)
+    known[..., 12:36, 16:48] = 0
+    ramp = torch.linspace(0.3, 0.6, 64).expand(1, 3, 48, 64)
+    texture = 0.1 * torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * (1 - known)
+    made = ramp - 0.2 + texture
+    met = step.meet(made, ramp, known)
+    assert torch.equal(met * known, made * known)
+    assert (met - ramp - texture)[..., 14:34, 18:46].abs().max() < 0.02
+    assert step.meet(made, ramp, torch.ones_like(known)) is made
