@@ -322,6 +322,12 @@ def train(
     autoencoder: Annotated[
         Path | None, typer.Option("--autoencoder", help="Folder of the autoencoder's run.")
     ] = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option(
+            "--begin", help="Compact model to train on (alpha, remover), in place of --autoencoder."
+        ),
+    ] = None,
     plates: Annotated[
         Path | None, typer.Option("--plates", help="Plates of your own: shot/, background/, mask/.")
     ] = None,
@@ -341,7 +347,7 @@ def train(
     with spoken_errors():
         from osor_video.apps import training  # noqa: PLC0415  (loads torch)
 
-        folders = training.Folders(photos, output, cutouts, autoencoder, plates)
+        folders = training.Folders(photos, output, cutouts, autoencoder, plates, begin)
         told = training.train(config, folders, training.Weights(base, adapter, prompt), quiet)
         if not quiet:
             typer.echo(told)

@@ -40,6 +40,8 @@ class Folders:
     cutouts: Path | None
     autoencoder: Path | None
     plates: Path | None
+    begin: Path | None = None
+    """A model folder, compact, whose networks learn on; it stands in for ``autoencoder``."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def train(config_file: Path, folders: Folders, weights: Weights, quiet: bool) ->
             sources = (
                 folders.photos,
                 cutouts_folder(folders.photos, folders.cutouts),
-                _needed(folders.autoencoder, kind, "--autoencoder", "the run of the autoencoder"),
+                _origin(folders, kind),
                 folders.out,
                 folders.plates,
                 progress,
@@ -99,6 +101,13 @@ def _train_lora(config_file: Path, folders: Folders, weights: Weights, progress:
         folders.plates,
         progress,
     )
+
+
+def _origin(folders: Folders, kind: Kind) -> Path:
+    if folders.begin is not None and folders.autoencoder is not None:
+        raise ConfigError("--begin brings an autoencoder of its own; leave --autoencoder out.")
+    what = "the run of the autoencoder (or --begin: a model to train on)"
+    return _needed(folders.begin or folders.autoencoder, kind, "--autoencoder", what)
 
 
 def _needed(given: T | None, kind: Kind, option: str, what: str) -> T:

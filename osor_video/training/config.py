@@ -100,6 +100,8 @@ class PairsConfig(_Section):
     """Largest region of a photograph that is shrunk into one crop."""
     bad_mask_share: float = Field(default=0.5, ge=0, le=1)
     """How often a batch has incomplete masks (one kind a batch)."""
+    repainted_share: float = Field(default=0.0, ge=0, le=1)
+    """How often a part of the object gets other colours: what belongs to it is then to be told by its shape."""
     plates_share: float = Field(default=0.5, ge=0, le=1)
     """How often a pair comes from the plates, where a folder of them is given (``--plates``)."""
     bce_weight: float = Field(default=1.0, ge=0)

@@ -192,6 +192,34 @@ def choose_cutout(cutouts: list[Cutout], random: np.random.Generator, person_sha
     return pool[int(random.integers(len(pool)))]
 
 
+def repainted(cutout: Cutout, random: np.random.Generator) -> Cutout:
+    """The same shape in other colours on one side of a line through it, as clothes have and their wearer has not.
+
+    What belongs together does not always look alike: whoever completes a mask has to learn it from shapes.
+    """
+    height, width = cutout.matte.shape
+    angle = float(random.normal(0, 0.5))
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    along = y * np.float32(np.cos(angle)) + x * np.float32(np.sin(angle))
+    line = np.quantile(along[cutout.matte > 0.5], float(random.uniform(0.15, 0.85)))
+    softness_px = 1.0 + 0.01 * height
+    part = (1 / (1 + np.exp((line - along) / softness_px)))[..., None].astype(np.float32)
+    if random.random() < 0.5:
+        part = 1 - part
+    # A turn of the hue about the grey axis, another saturation, and a gamma that burns nothing out.
+    grey = cutout.colour.mean(axis=2, keepdims=True)
+    turned = (cutout.colour - grey) @ _hue_turn(float(random.uniform(0, 2 * np.pi)))
+    painted = np.clip(grey + turned * np.float32(random.uniform(0.3, 1.5)), 0, 1)
+    painted = painted ** np.float32(np.exp(random.normal(0, 0.5)))
+    return replace(cutout, colour=part * painted + (1 - part) * cutout.colour)
+
+
+def _hue_turn(angle: float) -> FloatMap:
+    """The rotation [3, 3] of colours about grey (Rodrigues)."""
+    matrix: FloatMap = cv2.Rodrigues(np.full(3, angle / np.sqrt(3)))[0].astype(np.float32)
+    return matrix
+
+
 def premultiplied(cutout: Cutout) -> FloatMap:
     """Colour times matte, and the matte [H, W, 4]: the form in which pictures may be resized and laid over."""
     colours = [colour * cutout.matte for colour in cv2.split(cutout.colour)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from osor_video.shapes import drop_small_parts, fill_small_holes
 from osor_video.tensors import FloatMap, Mask, Picture
-from osor_video.training.cutouts import Cutout, choose_cutout, premultiplied, sized
+from osor_video.training.cutouts import Cutout, choose_cutout, premultiplied, repainted, sized
 from osor_video.training.developing import expose, record
 from osor_video.training.effects import (
     Ground,
@@ -75,9 +75,17 @@ def make_pair(
     random: np.random.Generator,
     *,
     blob_share: float = BLOB_SHARE,
+    repainted_share: float = 0.0,
 ) -> Pair:
-    """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object."""
-    placed, ground = _stand(choose_cutout(cutouts, random), side_px, random)
+    """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object.
+
+    Of the objects a ``repainted_share`` get other colours in a part of them.
+    """
+    cutout = choose_cutout(cutouts, random)
+    # Without a share nothing is drawn for it: a seed keeps its pairs.
+    if repainted_share and random.random() < repainted_share:
+        cutout = repainted(cutout, random)
+    placed, ground = _stand(cutout, side_px, random)
     place = draw_place(photos, ground, widest_px, random, placed.height_px)
     others = [
         draw_layer(place, _stand_beside(choose_cutout(cutouts, random), placed, ground, random), random)

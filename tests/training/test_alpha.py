@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from osor_video.errors import ConfigError
 from osor_video.removal.model import OsorModel
 from osor_video.removal.step import noise_tile
 from osor_video.training.alpha import train_alpha
@@ -84,3 +85,12 @@ def test_the_head_learns_and_goes_into_a_model_folder(
     inside: Tensor = prediction.alpha_logit[0, 0, 2:5, 2:5]
     assert inside.mean() > prediction.alpha_logit[0, 0, 6:, 6:].mean()
     assert not any(parameter.requires_grad for parameter in trained.parameters())
+
+    # The model's own networks learn on: a step at a rate of nearly nothing leaves them where they were.
+    begun = alpha_config(1, learning_rate=1e-9)
+    more = train_alpha(begun, photos_folder, cutouts_folder, model_folder, tmp_path / "more")
+    stored = {name: tensor.half().float() for name, tensor in trained.state_dict().items()}
+    assert all(torch.allclose(tensor, stored[name], atol=1e-6) for name, tensor in more.state_dict().items())
+    wider = begun.model_copy(update={"architecture": TINY.model_copy(update={"alpha_width": 48})})
+    with pytest.raises(ConfigError, match="has other layers than the configuration asks for"):
+        train_alpha(wider, photos_folder, cutouts_folder, model_folder, tmp_path / "wider")

@@ -16,6 +16,7 @@ from osor_video.training.cutouts import (
     load_cutouts,
     premultiplied,
     read_cutout,
+    repainted,
     sized,
 )
 from tests.training.conftest import texture
@@ -150,3 +151,17 @@ def test_colours_beyond_the_matte_do_not_bleed_in() -> None:
     mirrored = sized(Cutout(0, colour, matte), 13, 64, mirrored=True)
     assert np.array_equal(premultiplied(mirrored), premultiplied(shrunk)[:, ::-1])
     assert sized(Cutout(0, colour, matte), 1000, 100, mirrored=False).matte.shape[1] == 90
+
+
+def test_a_repainted_object_keeps_its_shape_and_one_of_its_sides() -> None:
+    random = np.random.default_rng(1)
+    matte = np.zeros((120, 80), np.float32)
+    matte[10:110, 20:60] = 1
+    cutout = Cutout(0, random.random((120, 80, 3), np.float32), matte)
+    for seed in range(8):
+        painted = repainted(cutout, np.random.default_rng(seed))
+        assert painted.matte is cutout.matte
+        assert painted.colour.min() >= 0
+        assert painted.colour.max() <= 1
+        changed = np.abs(painted.colour - cutout.colour).max(axis=2)[matte > 0] > 1e-3
+        assert 0.05 < changed.mean() < 0.98

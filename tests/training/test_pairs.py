@@ -163,3 +163,11 @@ def test_kinds_come_in_their_shares() -> None:
 
 def test_blobs_are_never_empty() -> None:
     assert all(random_blob(SIDE, np.random.default_rng(seed)).sum() > 10 for seed in range(20))
+
+
+def test_repainted_objects_cover_what_they_covered(material: Material) -> None:
+    always = [
+        make_pair(*material, SIDE, 128, np.random.default_rng(seed), blob_share=0.0, repainted_share=1.0)
+        for seed in range(3)
+    ]
+    assert all((pair.shot != pair.clean).any(axis=2)[pair.mask].mean() > 0.5 for pair in always)

@@ -323,7 +323,11 @@ def test_the_command_trains_what_the_configuration_says(
     sources = ("--photos", photos_folder, "--cutouts", cutouts_folder)
     code, said = command(tmp_path / "remover.yaml", *sources, "-o", second)
     assert (code, second.exists()) == (2, False)
-    assert "The training of the remover needs --autoencoder: the run of the autoencoder." in said
+    assert "The training of the remover needs --autoencoder: the run of the autoencoder (or --begin" in said
+    both = ("--autoencoder", first, "--begin", tmp_path)
+    code, said = command(tmp_path / "remover.yaml", *sources, *both, "-o", second)
+    assert (code, second.exists()) == (2, False)
+    assert "--begin brings an autoencoder of its own; leave --autoencoder out." in said
     code, _ = command(tmp_path / "remover.yaml", *sources, "--autoencoder", first, "-o", second)
     assert (code, checkpoint(second)["step"]) == (0, 2)
 
