@@ -20,6 +20,11 @@ def dilate(mask: Mask, radius_px: int) -> Mask:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), disc(radius_px)) > 0)
 
 
+def erode(mask: Mask, radius_px: int) -> Mask:
+    """What of ``mask`` [H, W] lies farther than ``radius_px`` from all outside it."""
+    return np.asarray(cv2.erode(mask.astype(np.uint8), disc(radius_px)) > 0)
+
+
 def touching(region: Mask, seed: Mask) -> Mask:
     """The connected parts of ``region`` [H, W] that overlap ``seed``."""
     count, labels = cv2.connectedComponents(region.astype(np.uint8))

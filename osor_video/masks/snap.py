@@ -43,7 +43,7 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     trimap[label[box] < SURE_BACKGROUND] = cv2.GC_BGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
         return coarse
-    _grab_cut(picture[box], trimap, rounds=2)
+    grab_cut(picture[box], trimap, rounds=2)
     mask = np.zeros_like(coarse)
     mask[box] = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
     return mask
@@ -60,7 +60,7 @@ def redrawn(picture: Picture, share: FloatMap) -> FloatMap | None:
     trimap[fine < DECIDED[0]], trimap[fine > DECIDED[1]] = cv2.GC_BGD, cv2.GC_FGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
         return None
-    _grab_cut(picture, trimap, rounds=1)
+    grab_cut(picture, trimap, rounds=1)
     found = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
     if abs(int(found.sum()) - int(coarse.sum())) >= MOST_CHANGE * coarse.sum():
         return None
@@ -81,7 +81,7 @@ def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | 
         trimap[on[box]] = cv2.GC_FGD
     if off is not None:
         trimap[off[box]] = cv2.GC_BGD
-    _grab_cut(picture[box], trimap, rounds=5)
+    grab_cut(picture[box], trimap, rounds=5)
     found = np.zeros_like(region)
     found[box] = (trimap == cv2.GC_PR_FGD) | (trimap == cv2.GC_FGD)
     return found if found.sum() >= LEAST_OBJECT * region.sum() else region
@@ -97,7 +97,7 @@ def _surroundings(region: Mask) -> tuple[slice, slice]:
     ]
 
 
-def _grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> None:
+def grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> None:
     """Decide the probable pixels of ``trimap`` [h, w] in place."""
     # GrabCut starts its colour models from OpenCV's global generator; a fixed seed keeps runs repeatable.
     cv2.setRNGSeed(0)

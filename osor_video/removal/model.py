@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DModel
 from diffusers.utils import logging
@@ -24,6 +25,7 @@ from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.carry import SURELY, Aligned
+from osor_video.removal.complete import complete_mask
 from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.prediction import Filled, Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
@@ -35,6 +37,7 @@ from osor_video.removal.step import (
     latent_mask,
     predict_x0,
 )
+from osor_video.tensors import tensor_to_picture
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -146,7 +149,7 @@ class OsorModel:
             return Prediction.complete(z, mask, masked, alpha_logit, z0)
         around = self.encode(interpolate_hole(image, mask))
         found = self._alpha(image, z, around, latent_mask(mask, self.record.stride))
-        mask = torch.maximum(mask, self._missed(found[:, 1:]))
+        given, mask = mask, self._completed(image, mask, found)
         masked = latent_mask(mask, self.record.stride)
 
         @torch.inference_mode()
@@ -160,7 +163,7 @@ class OsorModel:
             z0, _ = self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)
             return Filled(z0, guess if self.record.first_guess == "patches" else None)
 
-        return Prediction(z, mask, masked, found[:, :1], fill)
+        return Prediction(z, mask, masked, found[:, :1], fill, mask - given)
 
     def _start_from(
         self, image: Tensor, mask: Tensor, z: Tensor, carried: Aligned, sure: Tensor
@@ -188,11 +191,13 @@ class OsorModel:
             return self.encode(guess), guess
         return z, None
 
-    def _missed(self, object_logit: Tensor) -> Tensor:
-        """Pixels [B, 1, H, W] that the head takes for the object's, 0 or 1; between cells its logits are interpolated."""
+    def _completed(self, image: Tensor, mask: Tensor, found: Tensor) -> Tensor:
+        """``mask`` [B, 1, H, W] and what it has missed of the object, by the head's logits ``found`` [B, 2, h, w]."""
         stride = self.record.stride
-        raised = F.interpolate(object_logit, scale_factor=stride, mode="bilinear", align_corners=False)
-        return (raised > 0).float()
+        raised = F.interpolate(found, scale_factor=stride, mode="bilinear", align_corners=False)
+        parts = zip(image.split(1), mask[:, 0].cpu().numpy(), raised.cpu().numpy(), strict=True)
+        whole = [complete_mask(tensor_to_picture(shot), hole > 0, *logits) for shot, hole, logits in parts]
+        return torch.from_numpy(np.stack(whole))[:, None].to(mask)
 
     def _backbone(self, inputs: Tensor) -> Tensor:
         """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between kinds."""

@@ -44,6 +44,8 @@ class Prediction:
     mask: Tensor
     alpha_logit: Tensor
     fill: Fill
+    added: Tensor | None = None
+    """What the hole has beyond the user's mask, [B, 1, H, W] of 0 and 1, where a model completes masks."""
 
     @classmethod
     def complete(cls, z: Tensor, hole: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:

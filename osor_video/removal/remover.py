@@ -201,9 +201,11 @@ class _FrameFill:
 
     @cached_property
     def alpha(self) -> Tensor:
-        """The model's alpha on the crop, [1, 1, H, W]."""
+        """The model's alpha on the crop, [1, 1, H, W], with all that it has added to the mask."""
         logit = self._of(self.prediction.alpha_logit).sigmoid()
-        return F.interpolate(logit, size=self.image.shape[-2:], mode="bilinear", align_corners=False)
+        found = F.interpolate(logit, size=self.image.shape[-2:], mode="bilinear", align_corners=False)
+        added = self.prediction.added
+        return found if added is None else torch.maximum(found, self._of(added))
 
     @cached_property
     @torch.inference_mode()

@@ -40,7 +40,7 @@ from osor_video.training.config import (
     load_config,
     read_kind,
 )
-from osor_video.training.export import export_model
+from osor_video.training.export import Part, export_model, renew_model
 from osor_video.training.export_flow import export_flow
 from osor_video.training.export_refiner import export_refiner
 from osor_video.training.findings import SPEED_PX, HeldOut, validate_model
@@ -130,7 +130,11 @@ def _add_export(tasks: Any) -> None:
     command.add_argument("config", type=Path, help="the remover's YAML file of configs/train")
     command.add_argument("--photos", "--pack", type=Path, help="the photographs of the training")
     command.add_argument("--autoencoder", type=Path, help="the autoencoder's run")
-    command.add_argument("--remover", type=Path, required=True, help="the remover's, or the adapter's, run")
+    command.add_argument("--remover", type=Path, help="the remover's, or the adapter's, run")
+    command.add_argument(
+        "--begin", type=Path, help="the model that the runs began with; what has no run stays as it is there"
+    )
+    command.add_argument("--data", default="", help="with --begin: what the runs saw that the model had not")
     command.add_argument(
         "--alpha", type=Path, help="the run of the alpha head; else alpha is the remover's own"
     )
@@ -150,7 +154,10 @@ def _export(arguments: argparse.Namespace) -> None:
     if read_kind(arguments.config) == "sdxl_lora":
         _export_adapter(arguments)
         return
-    for folder in ("photos", "autoencoder"):
+    if arguments.begin is not None:
+        _renew(arguments)
+        return
+    for folder in ("photos", "autoencoder", "remover"):
         if getattr(arguments, folder) is None:
             raise ConfigError(f"The export of a compact model needs --{folder}: it holds both networks.")
     export_model(
@@ -164,10 +171,22 @@ def _export(arguments: argparse.Namespace) -> None:
     )
 
 
+def _renew(arguments: argparse.Namespace) -> None:
+    given: dict[Part, Path | None] = {"unet": arguments.remover, "alpha": arguments.alpha}
+    runs = {part: run for part, run in given.items() if run is not None}
+    if not runs:
+        raise ConfigError(
+            "An export with --begin needs --remover or --alpha: a run that began with that model."
+        )
+    renew_model(arguments.begin, arguments.model, runs, arguments.data, arguments.note)
+
+
 def _export_adapter(arguments: argparse.Namespace) -> None:
     from osor_video.training.sdxl import export_adapter  # noqa: PLC0415  (takes seconds to import)
 
     config = load_config(arguments.config, SdxlLoraConfig)
+    if arguments.remover is None:
+        raise ConfigError("The export of an adapter needs --remover: the run that trained it.")
     record = export_adapter(config, arguments.remover, arguments.model)
     log.info("wrote %s: phase %d, rank %d", arguments.model, record.phase, record.rank)
 

@@ -203,7 +203,7 @@ def repainted(cutout: Cutout, random: np.random.Generator) -> Cutout:
     along = y * np.float32(np.cos(angle)) + x * np.float32(np.sin(angle))
     line = np.quantile(along[cutout.matte > 0.5], float(random.uniform(0.15, 0.85)))
     softness_px = 1.0 + 0.01 * height
-    part = (1 / (1 + np.exp((line - along) / softness_px)))[..., None].astype(np.float32)
+    part = (0.5 + 0.5 * np.tanh((along - line) / (2 * softness_px)))[..., None].astype(np.float32)
     if random.random() < 0.5:
         part = 1 - part
     # A turn of the hue about the grey axis, another saturation, and a gamma that burns nothing out.

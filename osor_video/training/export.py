@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from osor_video.errors import ConfigError
 from osor_video.removal.alpha import build_alpha_head
-from osor_video.removal.model import build_unet, save_model
+from osor_video.removal.model import build_unet, load_network, save_model
 from osor_video.removal.record import ModelRecord, sha256_of
 from osor_video.training.config import LoopConfig, RemoverConfig
 from osor_video.training.loop import load_averaged
 from osor_video.training.origin import load_autoencoder
 from osor_video.training.photos import list_photos, split_photos
 from osor_video.training.remover import STRIDE, measure_latent_scale
+
+Part = Literal["unet", "alpha"]
 
 DATA = (
     "photographs: wallpaper collections (CC0, CC BY, CC BY-SA, Unsplash, Pexels) and OpenSfM (BSD-2); "
@@ -77,6 +81,37 @@ def export_model(
         },
     )
     return save_model(folder, record, autoencoder, unet, torch.float16, alpha)
+
+
+def renew_model(
+    begin: Path, folder: Path, runs: Mapping[Part, Path], data: str = "", note: str = ""
+) -> ModelRecord:
+    """Write the model folder ``begin`` to ``folder`` with the averaged weights of the ``runs`` that began with it.
+
+    The record's steps and hours grow by theirs; ``data`` names what they saw beside the data of before. ConfigError where a run
+    is of another architecture.
+    """
+    record = ModelRecord.read(begin)
+    networks = {
+        part: load_network(begin / part) for part in ("vae", "unet", "alpha") if (begin / part).is_dir()
+    }
+    made = dict(record.made)
+    for part, run in runs.items():
+        if part not in networks:
+            raise ConfigError(f"{begin} has no {part}/ that {run} could take the place of.")
+        try:
+            facts = load_averaged(networks[part], run)
+        except RuntimeError as error:
+            raise ConfigError(f"{run} is no run of the {part} of {begin}: {error}") from error
+        for name, more in facts.items():
+            made[f"{part}_{name}"] = round(float(made.get(f"{part}_{name}", 0)) + more, 2)
+    for name, text in (("data", data), ("note", note)):
+        if text:
+            made[name] = f"{made[name]}; {text}" if name in made else text
+    renewed = record.model_copy(update={"made": made, "validation": {}})
+    return save_model(
+        folder, renewed, networks["vae"], networks["unet"], torch.float16, networks.get("alpha")
+    )
 
 
 def write_weights(

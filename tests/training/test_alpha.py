@@ -16,7 +16,7 @@ from osor_video.removal.step import noise_tile
 from osor_video.training.alpha import train_alpha
 from osor_video.training.autoencoder import train_autoencoder
 from osor_video.training.config import AlphaConfig
-from osor_video.training.export import export_model
+from osor_video.training.export import export_model, renew_model
 from osor_video.training.remover import train_remover
 from tests.tiny import TINY
 from tests.training.test_runs import (
@@ -91,6 +91,14 @@ def test_the_head_learns_and_goes_into_a_model_folder(
     more = train_alpha(begun, photos_folder, cutouts_folder, model_folder, tmp_path / "more")
     stored = {name: tensor.half().float() for name, tensor in trained.state_dict().items()}
     assert all(torch.allclose(tensor, stored[name], atol=1e-6) for name, tensor in more.state_dict().items())
+    renewed = renew_model(model_folder, tmp_path / "renewed", {"alpha": tmp_path / "more"}, "more objects")
+    assert (renewed.made["alpha_steps"], renewed.validation) == (41, {})
+    assert str(renewed.made["data"]).endswith("; more objects")
+    kept = ("unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors")
+    assert all(renewed.files[name] == record.files[name] for name in kept)
+    OsorModel.from_folder(tmp_path / "renewed")
+    with pytest.raises(ConfigError, match="is no run of the unet"):
+        renew_model(model_folder, tmp_path / "other", {"unet": tmp_path / "more"})
     wider = begun.model_copy(update={"architecture": TINY.model_copy(update={"alpha_width": 48})})
     with pytest.raises(ConfigError, match="has other layers than the configuration asks for"):
         train_alpha(wider, photos_folder, cutouts_folder, model_folder, tmp_path / "wider")

@@ -1,0 +1,66 @@
+"""What a mask has missed of its object is found to the pixel, and a whole mask stays as it is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from osor_video.removal.complete import MUCH_MORE_PX, complete_mask
+from osor_video.shapes import dilate
+from osor_video.tensors import FloatMap, Mask, Picture
+
+SIZE_HW = (128, 160)
+
+
+@pytest.fixture
+def thing() -> Mask:
+    canvas = np.zeros(SIZE_HW, np.uint8)
+    cv2.ellipse(canvas, (80, 64), (22, 40), 0, 0, 360, 1, -1)
+    return canvas > 0
+
+
+@pytest.fixture
+def picture(thing: Mask) -> Picture:
+    """A red thing on green ground, both with a little noise."""
+    noise = np.random.default_rng(0).normal(0, 8, (*SIZE_HW, 3))
+    plain = np.where(thing[..., None], (170, 60, 50), (70, 130, 80))
+    return np.clip(plain + noise, 0, 255).astype(np.uint8)
+
+
+def logit_of(mask: Mask) -> FloatMap:
+    """As coarse as the head's cells are, and a little too small."""
+    cells = cv2.resize(
+        mask.astype(np.float32), (SIZE_HW[1] // 8, SIZE_HW[0] // 8), interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(cv2.resize(8 * cells - 5, SIZE_HW[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def test_the_core_of_an_object_becomes_all_of_it(picture: Picture, thing: Mask) -> None:
+    core = np.zeros(SIZE_HW, bool)
+    core[50:78, 70:90] = True
+    logit = logit_of(thing)
+    assert (thing & ~(core | (logit > 0))).sum() > 0.05 * thing.sum()
+    whole = complete_mask(picture, core, logit, logit)
+    assert (thing & ~whole).sum() == 0
+    assert not (whole & ~dilate(thing, MUCH_MORE_PX + 2)).any()
+    assert np.array_equal(whole, complete_mask(picture, core, logit, logit))
+
+
+def test_a_mask_that_lacks_nothing_is_left_alone(picture: Picture, thing: Mask) -> None:
+    assert complete_mask(picture, thing, logit_of(thing), logit_of(thing)) is thing
+    nothing = np.full(SIZE_HW, -9, np.float32)
+    assert complete_mask(picture, thing, nothing, nothing) is thing
+
+
+def test_the_mask_counts_in_full_where_the_head_sees_no_object(picture: Picture, thing: Mask) -> None:
+    elsewhere = np.zeros(SIZE_HW, bool)
+    elsewhere[10:60, 40:80] = True
+    whole = complete_mask(picture, elsewhere, logit_of(thing), logit_of(thing))
+    assert (elsewhere & ~whole).sum() == 0
+    assert (thing & ~whole).sum() == 0
+
+
+def test_where_all_may_be_object_the_head_decides(picture: Picture, thing: Mask) -> None:
+    everywhere = np.full(SIZE_HW, 1.0, np.float32)
+    assert complete_mask(picture, thing, everywhere, everywhere).all()
