@@ -21,6 +21,8 @@ RIM_PX = 16
 """Surroundings of the replaced region whose colours the generated pixels are matched to."""
 SPECK_PX = 4
 """Gaps in the plate up to this width are interpolated."""
+MEETING_PX = 8
+"""What differs at the rim of a generated picture, beyond its light, is bent away over so many pixels."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,6 @@ class FrameGrain:
     grain: Grain
     seed: int
     frame: int
-
-
-MEETING_PX = 8
-"""A generated picture meets its surroundings as a whole; what still differs at the rim is no light but other things, and is
-
-bent away over so many pixels.
-"""
 
 
 def make_fill(
@@ -81,13 +76,11 @@ def make_fill(
     values = np.where(trusted[..., None] > 0, real, shown)
     # Specks that the membrane bridges need no picture made for them.
     missing = cv2.erode((known < 1).astype(np.uint8), np.ones((SPECK_PX + 1, SPECK_PX + 1), np.uint8)).any()
-    generating = removal is not None and bool(missing)
-    generated = removal.rgb[area] if removal is not None and generating else np.zeros_like(shown)
-    apart = (values - generated) * known[..., None]
-    if removal is not None and generating:
-        filled = generated + _bridge(apart, known, _within(removal.box, box, known.shape))
+    if removal is not None and missing:
+        generated = removal.rgb[area]
+        filled = generated + _bridge(values - generated, known, _within(removal.box, box, shown.shape[:2]))
     else:
-        filled = generated + fill_membrane(apart, known)
+        filled = fill_membrane(values * known[..., None], known)
     # A soft seam inside the hole between borrowed and generated pixels.
     seam = cv2.GaussianBlur(trusted, (0, 0), 1.5) * trusted
     joined = seam[..., None] * real + (1 - seam[..., None]) * filled
@@ -113,15 +106,21 @@ def _bridge(apart: FloatMap, known: FloatMap, covered: Mask) -> FloatMap:
     return np.asarray(light + fading * rest, np.float32)
 
 
-def _within(part: Box | None, box: Box, size_hw: tuple[int, ...]) -> Mask:
+def _within(part: Box | None, box: Box, size_hw: tuple[int, int]) -> Mask:
     """Where a ``part`` of the frame covers the ``box`` of size ``size_hw``, bool [h, w]; None is all of the frame."""
-    covered = np.ones(size_hw, bool)
-    if part is not None:
-        rows, columns = (np.arange(length) + start for length, start in zip(size_hw, box, strict=False))
-        covered &= (
-            ((rows >= part[0]) & (rows < part[2]))[:, None] & (columns >= part[1]) & (columns < part[3])
-        )
+    if part is None:
+        return np.ones(size_hw, bool)
+    covered = np.zeros(size_hw, bool)
+    covered[_shared(box, part)[0]] = True
     return covered
+
+
+def _shared(box: Box, other: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """What two boxes share, as an index into the one and into the other."""
+    top, left = max(box[0], other[0]), max(box[1], other[1])
+    bottom, right = max(min(box[2], other[2]), top), max(min(box[3], other[3]), left)
+    ours, theirs = (np.s_[top - b[0] : bottom - b[0], left - b[1] : right - b[1]] for b in (box, other))
+    return ours, theirs
 
 
 def alpha_of(fill: Fill | None, size_hw: tuple[int, int]) -> FloatMap:
@@ -169,10 +168,7 @@ def _on_box(
     trusted, real, lively = (np.zeros((*size_hw, *more), np.float32) for more in ((), (3,), ()))
     if plate is None:
         return trusted, real, lively
-    top, left = max(box[0], plate.box[0]), max(box[1], plate.box[1])
-    bottom, right = min(box[2], plate.box[2]), min(box[3], plate.box[3])
-    ours = np.s_[top - box[0] : bottom - box[0], left - box[1] : right - box[1]]
-    theirs = np.s_[top - plate.box[0] : bottom - plate.box[0], left - plate.box[1] : right - plate.box[1]]
+    ours, theirs = _shared(box, plate.box)
     trusted[ours] = plate.confidence[theirs] >= trust
     real[ours] = plate.rgb[theirs]
     if plate.grain is not None:

@@ -43,9 +43,8 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     trimap[label[box] < SURE_BACKGROUND] = cv2.GC_BGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
         return coarse
-    grab_cut(picture[box], trimap, rounds=2)
     mask = np.zeros_like(coarse)
-    mask[box] = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+    mask[box] = grab_cut(picture[box], trimap, rounds=2)
     return mask
 
 
@@ -60,8 +59,7 @@ def redrawn(picture: Picture, share: FloatMap) -> FloatMap | None:
     trimap[fine < DECIDED[0]], trimap[fine > DECIDED[1]] = cv2.GC_BGD, cv2.GC_FGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
         return None
-    grab_cut(picture, trimap, rounds=1)
-    found = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+    found = grab_cut(picture, trimap, rounds=1)
     if abs(int(found.sum()) - int(coarse.sum())) >= MOST_CHANGE * coarse.sum():
         return None
     return np.asarray(found, np.float32)
@@ -81,9 +79,8 @@ def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | 
         trimap[on[box]] = cv2.GC_FGD
     if off is not None:
         trimap[off[box]] = cv2.GC_BGD
-    grab_cut(picture[box], trimap, rounds=5)
     found = np.zeros_like(region)
-    found[box] = (trimap == cv2.GC_PR_FGD) | (trimap == cv2.GC_FGD)
+    found[box] = grab_cut(picture[box], trimap, rounds=5)
     return found if found.sum() >= LEAST_OBJECT * region.sum() else region
 
 
@@ -97,9 +94,10 @@ def _surroundings(region: Mask) -> tuple[slice, slice]:
     ]
 
 
-def grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> None:
-    """Decide the probable pixels of ``trimap`` [h, w] in place."""
+def grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> Mask:
+    """The object of a ``trimap`` [h, w], whose probable pixels are decided in place."""
     # GrabCut starts its colour models from OpenCV's global generator; a fixed seed keeps runs repeatable.
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(np.ascontiguousarray(picture), trimap, None, *models, rounds, cv2.GC_INIT_WITH_MASK)
+    return np.asarray((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD))

@@ -48,7 +48,6 @@ def complete_mask(picture: Picture, mask: Mask, alpha: FloatMap, logit: FloatMap
     trimap[mask & found] = cv2.GC_FGD
     if min(np.sum(~asked), np.sum(ours)) < MIN_SEEDS:
         return ours
-    grab_cut(picture, trimap, ROUNDS)
-    added = ((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD) | (logit > CERTAIN)) & ~mask
+    added = (grab_cut(picture, trimap, ROUNDS) | (logit > CERTAIN)) & ~mask
     thin = dilate(erode(added, THIN_PX), THIN_PX + MORE_PX)
     return np.asarray(mask | thin | dilate(erode(added, THICK_PX), THICK_PX + MUCH_MORE_PX))

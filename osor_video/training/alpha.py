@@ -21,7 +21,6 @@ from osor_video.training.remover import (
     LatentCoder,
     Sources,
     alpha_loss,
-    measure_latent_scale,
     scaled_latent,
     train_on_pairs,
 )
@@ -82,11 +81,10 @@ def train_alpha(
     torch.set_num_threads(config.loop.threads)
     torch.manual_seed(config.loop.seed)
     sources = Sources.open(photos_folder, cutouts_folder, plates_folder)
-    origin = Origin.open(origin_folder, config.architecture)
+    origin = Origin.open(origin_folder, config.architecture, sources.photos)
     device = torch.device(config.loop.device)
-    latent_scale = origin.latent_scale or measure_latent_scale(origin.autoencoder, sources.photos)
     head = build_alpha_head(config.architecture)
     origin.begin(head, "alpha")
     finder = AlphaFinder.around(head).to(device, memory_format=torch.channels_last)
-    objective = AlphaLoss(origin.autoencoder.to(device), latent_scale, finder, config)
+    objective = AlphaLoss(origin.autoencoder.to(device), origin.latent_scale, finder, config)
     return train_on_pairs(head, objective, sources, config.architecture.latent_channels, out, progress)

@@ -18,9 +18,9 @@ from osor_video.removal.model import build_unet, load_network, save_model
 from osor_video.removal.record import ModelRecord, sha256_of
 from osor_video.training.config import LoopConfig, RemoverConfig
 from osor_video.training.loop import load_averaged
-from osor_video.training.origin import load_autoencoder
+from osor_video.training.origin import load_autoencoder, measure_latent_scale
 from osor_video.training.photos import list_photos, split_photos
-from osor_video.training.remover import STRIDE, measure_latent_scale
+from osor_video.training.remover import STRIDE
 
 Part = Literal["unet", "alpha"]
 

@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 
 from osor_video.layers import alpha_bce, alpha_dice
 from osor_video.removal.alpha import FIRST_LOGIT
-from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.model import build_scheduler, build_unet
 from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.step import add_noise, blend, latent_mask, predict_x0
@@ -31,7 +30,7 @@ from osor_video.training.loop import TrainingRun
 from osor_video.training.losses import masked_l1
 from osor_video.training.origin import Origin
 from osor_video.training.pairs import Pair, make_pair
-from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
+from osor_video.training.photos import list_photos, split_photos
 from osor_video.training.picture_loss import PictureLoss, build_picture_loss
 
 STRIDE = 8
@@ -112,15 +111,6 @@ def _pictures(pictures: list[Any]) -> Tensor:
 
 def _masks(masks: list[Mask]) -> Tensor:
     return torch.from_numpy(np.stack(masks))[:, None].float()
-
-
-def measure_latent_scale(autoencoder: PatchAutoencoder, photos: list[Path]) -> float:
-    """1 / standard deviation of the latents of one crop of each photograph."""
-    random = np.random.default_rng(0)
-    with torch.inference_mode():
-        crops = [random_crop(read_photo(photo), 192, 448, random) for photo in photos]
-        latents = torch.cat([autoencoder.encode(_pictures([crop]) * 2 - 1) for crop in crops])
-    return round(float(1 / latents.std()), 4)
 
 
 class LatentCoder(Protocol):
@@ -293,15 +283,14 @@ def train_remover(
     """
     torch.set_num_threads(config.loop.threads)
     sources = Sources.open(photos_folder, cutouts_folder, plates_folder)
-    origin = Origin.open(origin_folder, config.architecture)
+    origin = Origin.open(origin_folder, config.architecture, sources.photos)
     abar = float(build_scheduler(config.prediction_type).alphas_cumprod[config.timestep])
-    latent_scale = origin.latent_scale or measure_latent_scale(origin.autoencoder, sources.photos)
     device = torch.device(config.loop.device)
     unet = first_unet(config)
     origin.begin(unet, "unet")
     unet = unet.to(device, memory_format=torch.channels_last)
     pictures = build_picture_loss(config)
-    objective = RemovalLoss(origin.autoencoder.to(device), latent_scale, abar, config, pictures)
+    objective = RemovalLoss(origin.autoencoder.to(device), origin.latent_scale, abar, config, pictures)
     return train_on_pairs(unet, objective, sources, config.architecture.latent_channels, out, progress)
 
 

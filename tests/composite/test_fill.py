@@ -211,9 +211,8 @@ def test_other_things_at_the_rim_do_not_reach_deep_into_what_is_generated() -> N
     hole = np.zeros(SIZE_HW, dtype=bool)
     hole[20:80, 30:90] = True
     other = scene()
-    other[:20] += np.float32(
-        0.3
-    )  # The shot shows something above the hole that the fill does not go on with.
+    # The shot shows something above the hole that the fill does not go on with.
+    other[:20] += np.float32(0.3)
     removal = Removal(np.zeros(SIZE_HW, np.float32), scene)
     fill = make_fill(to_uint8(other), hole, None, None, removal, CONFIG)
     error = (on_frame(fill.rgb, fill.box) - scene())[..., 0]
