@@ -3,6 +3,7 @@
 Space-time completion's energy (Wexler et al., "Space-Time Completion of Video", PAMI 2007): every patch that touches the hole
 is to look like some patch that lies outside it. Two steps take turns: each patch finds its likeness, and each pixel becomes the
 weighted mean of what the patches over it say; below the finest level those that found a good likeness count more (section 3.2).
+Small patches and large ones do so by themselves, and the fill is the mean of both: each errs in its own way.
 On coarse levels likenesses are found among all patches; on fine ones they come from the level below and spread to neighbours
 (Barnes et al., "PatchMatch", SIGGRAPH 2009), in a fixed order: nothing is drawn by chance, so the same picture gives the same
 fill.
@@ -25,11 +26,8 @@ from torch import Tensor
 from osor_video.removal.record import FirstGuess
 from osor_video.removal.step import RIM_PX, grown, halved, interpolate_hole
 
-PATCH_PX = 7
-SWEEPS = (8, 4, 3, 2)
-"""Turns of the two steps on the coarsest level, the next ones, and the finest."""
-MANY_PATCHES = 4000
-"""Where more would ask on a level, every second one of every second row does: a pixel still hears a dozen, in half the time."""
+MANY_PATCHES = 1000
+"""Where more would ask on a level, only some of them do: a pixel still hears half a dozen, in a fraction of the time."""
 SEARCHED_IN_FULL = 2600
 """A level with at most so many whole patches is searched in full."""
 FEWEST_PATCHES = 20
@@ -42,9 +40,37 @@ COARSEST_DEPTH_PX = 3
 ALIKE_QUANTILE, ALIKE_SHARE = 0.75, 0.3
 """A patch whose misfit is this share of that quantile of all misfits counts 1 / sqrt(e) of one that fits."""
 LEAST_COUNT = 1e-6
-IN_TURN = (slice(2, 5), slice(0, 2), slice(5, 7))
-"""Lines of a patch in the order in which they are compared: most offers lose by the first alone."""
 STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+
+
+@dataclass(frozen=True)
+class PatchSearch:
+    """Squares of ``side_px`` (odd); where there are many, every ``apart``-th in every ``apart``-th row asks.
+
+    ``sweeps``: turns of the two steps on the coarsest level, the next ones, and the finest.
+    """
+
+    side_px: int
+    apart: int
+    sweeps: tuple[int, ...]
+
+    @property
+    def half(self) -> int:
+        """Pixels from the middle to the rim."""
+        return self.side_px // 2
+
+    @property
+    def in_turn(self) -> tuple[slice, ...]:
+        """Lines of a patch in the order in which they are compared: most offers lose by the first alone."""
+        return (
+            slice(self.half - 1, self.half + 2),
+            slice(0, self.half - 1),
+            slice(self.half + 2, self.side_px),
+        )
+
+
+SEARCHES = (PatchSearch(5, 2, (8, 4, 3, 2)), PatchSearch(9, 3, (5, 3, 2, 1)))
+"""The fill is the mean of theirs: small patches are like more places, large ones keep shapes together."""
 
 
 @torch.no_grad()
@@ -56,10 +82,11 @@ def fill_by_patches(image: Tensor, mask: Tensor) -> Tensor:
     """
     guesses = interpolate_hole(image, mask)
     widened = grown(mask, RIM_PX) > 0
-    filled = [
-        _fill(picture, guess, ~hole[0])
-        for picture, guess, hole in zip(image.float(), guesses.float(), widened, strict=True)
-    ]
+    filled = []
+    for picture, guess, hole in zip(image.float(), guesses.float(), widened, strict=True):
+        answers = (_fill(picture, guess, ~hole[0], search) for search in SEARCHES)
+        found = [answer for answer in answers if answer is not None]
+        filled.append(torch.stack(found).mean(dim=0) if found else guess)
     return torch.stack(filled)
 
 
@@ -70,21 +97,23 @@ FIRST_GUESSES: dict[FirstGuess, Callable[[Tensor, Tensor], Tensor]] = {
 """What a residual model begins with, from a picture [B, 3, H, W] and its mask [B, 1, H, W]."""
 
 
-def _fill(picture: Tensor, guess: Tensor, known: Tensor) -> Tensor:
-    levels = [_Level(picture, guess, known, finest=True)]
+def _fill(picture: Tensor, guess: Tensor, known: Tensor, search: PatchSearch) -> Tensor | None:
+    """The picture as ``search`` fills it; None where there is no hole, or hardly a whole patch outside it."""
+    levels = [_Level(picture, guess, known, search, finest=True)]
+    sweeps = search.sweeps
     while levels[-1].deepest_px > COARSEST_DEPTH_PX:
         below = levels[-1].half()
-        if min(below.size_hw) < 2 * PATCH_PX or len(below.whole) < FEWEST_PATCHES:
+        if min(below.size_hw) < 2 * search.side_px or len(below.whole) < FEWEST_PATCHES:
             break
         levels.append(below)
     if len(levels[0].whole) < FEWEST_PATCHES or not len(levels[0].asking):
-        return guess
+        return None
     found: _Likenesses | None = None
     for number, level in enumerate(reversed(levels)):
         if not len(level.asking):
             continue
         last = level is levels[0]
-        found = _settle(level, found, SWEEPS[-1] if last else SWEEPS[min(number, len(SWEEPS) - 2)])
+        found = _settle(level, found, sweeps[-1] if last else sweeps[min(number, len(sweeps) - 2)])
     return levels[0].picture()
 
 
@@ -95,17 +124,19 @@ class _Level:
     ``weights`` [asking, P P 3] says how sure each pixel of an asking patch is.
     """
 
-    def __init__(self, picture: Tensor, guess: Tensor, known: Tensor, finest: bool = False) -> None:
+    def __init__(
+        self, picture: Tensor, guess: Tensor, known: Tensor, search: PatchSearch, finest: bool = False
+    ) -> None:
         self.size_hw = height, width = known.shape[0], known.shape[1]
-        self.guess, self.known, self._finest = guess, known, finest
+        self.guess, self.known, self.search, self._finest = guess, known, search, finest
         self.pixels = torch.where(known, picture, guess).permute(1, 2, 0).reshape(-1, 3).contiguous()
-        half = PATCH_PX // 2
+        half = search.half
         touches = grown((~known)[None, None].float(), half)[0, 0] > 0
         inside = torch.zeros_like(known)
         inside[half : height - half, half : width - half] = True
         self.is_whole = (~touches & inside).flatten()
         self.whole = self.is_whole.nonzero()[:, 0]
-        self._apart = apart = 2 if int(touches.sum()) > MANY_PATCHES else 1
+        self._apart = apart = search.apart if int(touches.sum()) > MANY_PATCHES else 1
         # On the finest level likenesses hardly move any more.
         self._reaches = (apart,) if finest else (2 * apart, apart)
         asking = torch.zeros_like(touches)
@@ -127,7 +158,7 @@ class _Level:
     def half(self) -> _Level:
         """The level of half the size; a pixel is known where all that it covers is."""
         small = halved(torch.cat([self.picture(), self.guess, self.known[None].float()])[None])[0]
-        return _Level(small[:3], small[3:6], small[6] == 1)
+        return _Level(small[:3], small[3:6], small[6] == 1, self.search)
 
     def picture(self) -> Tensor:
         """[3, H, W]."""
@@ -135,22 +166,23 @@ class _Level:
 
     def asked(self) -> Tensor:
         """The asking patches as they are now, [asking, P P 3]; beyond the picture's edge its last pixels go on."""
-        return self.pixels.index_select(0, self._asked.flatten()).view(len(self.asking), 3 * PATCH_PX**2)
+        return self.pixels.index_select(0, self._asked.flatten()).view(len(self.asking), -1)
 
-    def patches(self, places: Tensor, lines: slice = slice(0, PATCH_PX)) -> Tensor:
+    def patches(self, places: Tensor, lines: slice = slice(None)) -> Tensor:
         """Whole patches, or some ``lines`` L of them, [N, L P 3]."""
-        width, half = self.size_hw[1], PATCH_PX // 2
-        across = width - PATCH_PX + 1
+        width, half, side = self.size_hw[1], self.search.half, self.search.side_px
+        across = width - side + 1
         first = places // width * across + places % width - half
         rows = first[:, None] + across * self._reach[lines]
-        return self._lines.index_select(0, rows.flatten()).view(len(places), rows.shape[1] * 3 * PATCH_PX)
+        return self._lines.index_select(0, rows.flatten()).view(len(places), rows.shape[1] * 3 * side)
 
     @cached_property
     def _lines(self) -> Tensor:
         """Every P pixels of a row beside each other, [H (W - P + 1), P 3]; those outside the hole never change."""
         height, width = self.size_hw
-        columns = width - PATCH_PX + 1
-        lines = self.pixels.as_strided((height, columns, 3 * PATCH_PX), (3 * width, 3, 1))
+        side = self.search.side_px
+        columns = width - side + 1
+        lines = self.pixels.as_strided((height, columns, 3 * side), (3 * width, 3, 1))
         return lines.reshape(height * columns, -1)
 
     @cached_property
@@ -297,7 +329,8 @@ class _Search:
         self.level, self.found, self.fresh = level, found.clone(), fresh.clone()
         asked, weights = level.asked(), level.weights
         self._parts = [
-            (lines, *(_lines_of(values, lines) for values in (asked, weights))) for lines in IN_TURN
+            (lines, *(_lines_of(values, lines, level.search.side_px) for values in (asked, weights)))
+            for lines in level.search.in_turn
         ]
         self._misfit = (weights * (asked - level.patches(found)).square()).sum(dim=1)
 
@@ -330,9 +363,9 @@ def _shares(counts: Tensor) -> Tensor:
     return counts / counts.sum(dim=1, keepdim=True)
 
 
-def _lines_of(values: Tensor, lines: slice) -> Tensor:
+def _lines_of(values: Tensor, lines: slice, side_px: int) -> Tensor:
     """Some ``lines`` L of what belongs to patches, [N, P P 3] -> [N, L P 3]."""
-    return values[:, 3 * PATCH_PX * lines.start : 3 * PATCH_PX * lines.stop].contiguous()
+    return values[:, 3 * side_px * lines.start : 3 * side_px * lines.stop].contiguous()
 
 
 def _depth(hole: Tensor) -> Tensor:

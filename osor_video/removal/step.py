@@ -27,8 +27,8 @@ DETAIL_PX = 3
 """What is finer than this counts as detail that an effect leaves as it is."""
 SURROUNDINGS_PX = 12
 """How far the surroundings reach whose detail an effect's place may have."""
-LENT_PX, LENT = 2, 0.6
-"""What is finer counts as detail that a fill takes from its first guess, and the share of it that it takes."""
+LENT_PX = 2
+"""What is finer counts as detail, which a fill takes from its first guess."""
 LEAST_DETAIL = 1e-6
 """A quarter of a step of 8 bits, squared."""
 
@@ -146,11 +146,11 @@ def blend(z0: Tensor, z: Tensor, alpha_logit: Tensor) -> Tensor:
 def detail_of(guess: Tensor, made: Tensor, hole: Tensor) -> Tensor:
     """What ``made`` [B, 3, H, W], a decoded picture, lacks of the fine detail of the ``guess`` that it began with.
 
-    In the ``hole`` [B, 1, H, W] of 0 and 1 it is ``LENT`` (guess - made - lowpass(guess - made)): low frequencies are the
-    network's, high ones in part those of real patches.
+    In the ``hole`` [B, 1, H, W] of 0 and 1 it is guess - made - lowpass(guess - made): low frequencies are the network's, high
+    ones those of real patches.
     """
     apart = guess - made
-    return LENT * grown(hole, RIM_PX) * (apart - _lowpass(apart, LENT_PX))
+    return grown(hole, RIM_PX) * (apart - _lowpass(apart, LENT_PX))
 
 
 def meet(made: Tensor, there: Tensor, known: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from osor_video.removal.patches import fill_by_patches
+from osor_video.removal.patches import SEARCHES, fill_by_patches
 from osor_video.removal.step import RIM_PX, interpolate_hole
 
 
@@ -81,11 +81,10 @@ def test_a_hole_at_the_pictures_edge_is_filled() -> None:
     )[inside].abs().mean()
 
 
-def test_of_many_patches_a_quarter_asks_and_the_fill_is_about_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_of_many_patches_some_ask_and_the_fill_is_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     picture, mask = bricks((96, 96)), hole((96, 96), (34, 36, 64, 60))
     shot = torch.where(mask > 0, 1.0, picture)
+    monkeypatch.setattr("osor_video.removal.patches.MANY_PATCHES", 10**6)
     every = fill_by_patches(shot, mask)
     monkeypatch.setattr("osor_video.removal.patches.MANY_PATCHES", 100)
     some = fill_by_patches(shot, mask)
@@ -103,3 +102,25 @@ def test_the_fill_is_nearer_where_patches_with_a_good_likeness_count_more(
     monkeypatch.setattr("osor_video.removal.patches.ALIKE_SHARE", 1e9)
     alike = float((fill_by_patches(shot, mask) - picture)[inside].square().mean())
     assert weighed < 0.95 * alike
+
+
+def test_small_and_large_patches_together_are_nearer_than_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = []
+    for searches in (SEARCHES, SEARCHES[:1], SEARCHES[1:]):
+        monkeypatch.setattr("osor_video.removal.patches.SEARCHES", searches)
+        generator, error = torch.Generator().manual_seed(0), 0.0
+        for box in ((20, 24, 60, 56), (30, 40, 76, 70), (16, 50, 52, 90)):
+            picture, mask = bricks((96, 96)), hole((96, 96), box)
+            picture = (picture + 0.08 * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
+            filled = fill_by_patches(torch.where(mask > 0, 1.0, picture), mask)
+            error += float((filled - picture)[mask.expand_as(picture) > 0].square().mean())
+        errors.append(error)
+    assert errors[0] < 0.95 * min(errors[1:])
+
+
+def test_where_only_small_patches_lie_outside_the_hole_they_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, mask = bricks((64, 64)), hole((64, 64), (9, 9, 64, 64))
+    both = fill_by_patches(picture, mask)
+    monkeypatch.setattr("osor_video.removal.patches.SEARCHES", SEARCHES[:1])
+    assert torch.equal(fill_by_patches(picture, mask), both)
+    assert not torch.equal(both, interpolate_hole(picture, mask))
