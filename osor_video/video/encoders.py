@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import cv2
+
 from osor_video.config import EncodeConfig
 from osor_video.video.codecs import Target
 from osor_video.video.hdr import svt_hdr
@@ -12,6 +14,8 @@ from osor_video.video.probe import SourceInfo
 
 THREADS = 4
 """Fixed, not the machine's count: x264 and x265 write other bytes with another number of threads."""
+AVX_512F = 13
+"""OpenCV's number for these instructions."""
 SPEED_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
@@ -64,6 +68,9 @@ def _rate_factor(target: Target, source: SourceInfo, encode: EncodeConfig) -> tu
 
 def _fixed(name: str, source: SourceInfo) -> dict[str, str]:
     """What keeps the bytes the same on every machine, and HDR10's metadata."""
+    if name == "libx264" and cv2.checkHardwareSupport(AVX_512F):
+        # With AVX-512 x264's macroblock tree reads what nobody wrote: the same frames give other bytes from run to run.
+        return {"x264-params": "asm=avx2"}
     if name == "libx265":
         fixed = f"log-level=none:pools={THREADS}:frame-threads=2"
         return {"x265-params": f"{fixed}:{source.hdr}" if source.hdr else fixed}
