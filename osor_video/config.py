@@ -159,7 +159,9 @@ class RemovalConfig(_Stage):
     raster_px: int = Field(default=256, ge=64, le=2048)
     """Longer side of the crop as the compact model sees it; larger crops are shrunk by a whole factor."""
     context: float = Field(default=0.5, ge=0, le=4)
-    """Surroundings shown to the model, as a share of the hole's longer side."""
+    """Surroundings shown to the model, as a share of the hole's longer side: half of it on each side."""
+    wide_context: float = Field(default=1.5, ge=0, le=4)
+    """The same for the compact model where the hole stays in its place, so that only the model can find shadow and reflection."""
     batch: int | None = Field(default=None, ge=1)
     """Frames the network sees together; not given: for SDXL 4, on a GPU 8, 4, 2 or 1 by its free memory; for others 1."""
     latent_warp: float = Field(default=0.8, ge=0, le=1)

@@ -21,7 +21,7 @@ from osor_video.background.register import ShotFrame
 from osor_video.composite.fill import Fill, FrameGrain, dithered, make_fill
 from osor_video.config import Config
 from osor_video.memory import release_unused
-from osor_video.removal.crop import Crop, plan_crops
+from osor_video.removal.crop import Crop, shift_behind
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
 from osor_video.tensors import FloatMap, Mask, Picture
@@ -335,7 +335,10 @@ class Restorer:
         found = None
         if plate is not None and effects.find != "off":
             found = faded(find_effects(item.seen.rgb, plate, item.seen.hole, effects), plate.box)
-        return join_effects(item.hole, found, removal.alpha if removal else None, effects)
+        alpha = None
+        if removal is not None:
+            alpha = removal.alpha if removal.box is None else faded(removal.alpha, removal.box)
+        return join_effects(item.hole, found, alpha, effects)
 
     def _grain(self, item: _Loaded) -> FrameGrain | None:
         """The grain of the frame's surroundings as the first pass measured it."""
@@ -344,11 +347,13 @@ class Restorer:
 
     def _plan(self) -> list[Crop | None]:
         """A steady crop for each frame, shot by shot."""
-        removal = self._config.removal
-        multiple = self._remover.model.record.multiple_px
         crops: list[Crop | None] = []
         for _, group in groupby(self._notes, lambda note: note.shot):
-            found = [(note.hole_box, note.size_hw) for note in group]
-            boxes = [box for box, _ in found]
-            crops += plan_crops(boxes, found[0][1], removal.context, self._remover.raster_px, multiple)
+            # A long shot's notes lie on disk: nothing of their size is kept.
+            found = [
+                (note.hole_box, shift_behind(note.hole_box, note.flow_back, note.size_hw), note.size_hw)
+                for note in group
+            ]
+            boxes, shifts, sizes = zip(*found, strict=True)
+            crops += self._remover.plan(boxes, shifts, sizes[0])
         return crops

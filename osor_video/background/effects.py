@@ -32,7 +32,7 @@ RIM_PX = 4
 LEAVING_PX = 16
 """Pixels of an effect within ``RIM_PX`` of a side of the plate from which it is taken to go on beyond that side."""
 FADED_SHARE = 1 / 24
-"""Width along a side of the plate in which an effect that goes on beyond it fades, over the picture's height."""
+"""Width along a side of plate or crop in which an effect that goes on beyond it fades, over the picture's height."""
 STRONG_THRESHOLD = 0.6
 """Of the usual threshold, where faint effects are wanted too."""
 STRONG_MARGIN = 1.0
@@ -86,7 +86,10 @@ def box_of_effects(picture: Picture, hole: Mask, config: EffectsConfig, margin: 
 
 
 def faded(alpha: FloatMap, box: Box) -> FloatMap:
-    """``alpha`` [H, W] that ends softly where the plate in ``box`` ends before the picture does: a straight edge is seen."""
+    """``alpha`` [H, W] that ends softly where ``box``, the plate or the model's crop, ends before the picture does:
+
+    a straight edge is seen.
+    """
     height, width = alpha.shape
     reach = max(1, round(FADED_SHARE * height))
     shares = []

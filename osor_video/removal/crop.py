@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ from osor_video.tensors import FloatMap, Mask, Picture
 
 HoleBox = tuple[int, int, int, int]
 """top, left, bottom, right in pixels; bottom and right are outside."""
+Shift = tuple[float, float]
+"""Rows down, columns right."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,33 @@ def plan_crops(
         place = _place(box, place, size, size_hw, 8 * shrink)
         crops.append(Crop(*place, size, (raster[0], raster[1])))
     return crops
+
+
+def moved_share(boxes: Sequence[HoleBox | None], shifts: Sequence[Shift]) -> float:
+    """How far the hole moves over the background of its shot, in parts of its own size.
+
+    ``shifts`` say where the background behind the hole was in the frame before. Infinite where a frame has no hole: it shows all.
+    """
+    if any(box is None for box in boxes):
+        return inf
+    present = np.array(boxes, np.float64)
+    centres = (present[:, :2] + present[:, 2:]) / 2
+    steps = np.diff(centres, axis=0) + np.array(shifts, np.float64)[1:]
+    path = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    return float((np.ptp(path, axis=0) / (present[:, 2:] - present[:, :2]).mean(axis=0)).max())
+
+
+def shift_behind(box: HoleBox | None, flow_back: FloatMap | None, size_hw: tuple[int, int]) -> Shift:
+    """The background's way to the frame before, in the middle of ``box``: rows down, columns right, in pixels of the frame.
+
+    ``flow_back`` [h, w, 2] is the completed flow, in pixels of the frame ``size_hw`` on any grid; nothing without it or a box.
+    """
+    if box is None or flow_back is None:
+        return 0.0, 0.0
+    row = (box[0] + box[2]) * flow_back.shape[0] // (2 * size_hw[0])
+    column = (box[1] + box[3]) * flow_back.shape[1] // (2 * size_hw[1])
+    right, down = flow_back[row, column].tolist()
+    return down, right
 
 
 def _place(

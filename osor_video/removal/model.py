@@ -39,6 +39,8 @@ from osor_video.removal.step import (
 )
 from osor_video.tensors import tensor_to_picture
 
+EFFECT_LOGIT = 2.0
+"""Of alpha, from which a place outside the hole is filled as the hole is: left to itself the network hardly changes it."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
@@ -139,7 +141,7 @@ class OsorModel:
         [B, C, h, w] or one tile [1, C, h, w] for all. Noise goes onto the frame's own latent (OSOR); a model that
         predicts a residual starts from the frame with its hole filled by the record's ``first_guess``. Alpha is the
         backbone's last channel, or the answer of the folder's own head, which also adds to the mask what it has missed of the
-        object; then the backbone runs only if its fill is asked for.
+        object; then effects of which it is sure are filled with the hole, and the backbone runs only if a fill is asked for.
         """
         image, mask, eps = (tensor.to(self.device, torch.float32) for tensor in (image, mask, eps))
         z = self.encode(image)
@@ -148,14 +150,16 @@ class OsorModel:
             z0, alpha_logit = self._step(start, masked, z, eps)
             return Prediction.complete(z, mask, masked, alpha_logit, z0)
         around = self.encode(interpolate_hole(image, mask))
-        found = self._alpha(image, z, around, latent_mask(mask, self.record.stride))
+        found = self._alpha(image, z, around, mask)
         given, mask = mask, self._completed(image, mask, found)
-        masked = latent_mask(mask, self.record.stride)
+        raised = F.interpolate(found[:, :1], size=mask.shape[-2:], mode="bilinear", align_corners=False)
+        anew = torch.maximum(mask, (raised > EFFECT_LOGIT).to(mask))
+        masked = latent_mask(anew, self.record.stride)
 
         @torch.inference_mode()
         def fill(index: int, carried: Aligned | None = None) -> Filled:
             one = slice(index, index + 1)
-            parts = image[one], mask[one], z[one]
+            parts = image[one], anew[one], z[one]
             if carried is None or self.record.prediction_type != "residual":
                 start, guess = self._start(*parts)
             else:
@@ -163,7 +167,7 @@ class OsorModel:
             z0, _ = self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)
             return Filled(z0, guess if self.record.first_guess == "patches" else None)
 
-        return Prediction(z, mask, masked, found[:, :1], fill, mask - given)
+        return Prediction(z, mask, anew, masked, found[:, :1], fill, mask - given)
 
     def _start_from(
         self, image: Tensor, mask: Tensor, z: Tensor, carried: Aligned, sure: Tensor

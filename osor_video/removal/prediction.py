@@ -33,14 +33,16 @@ class Fill(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One step's view of frames: their latent, the hole in use, as pixels and as cells, and alpha as found.
+    """One step's view of frames: their latent, the hole in use, all that is made anew, as pixels and as cells, and alpha as found.
 
-    ``z`` is [B, C, h, w], ``hole`` [B, 1, H, W], ``mask`` and ``alpha_logit`` [B, 1, h, w]; all float32. A model that finds
-    alpha before z0 works z0 out when ``fill`` asks for it: where the shot shows the background nobody does.
+    ``z`` is [B, C, h, w], ``hole`` and ``anew``, which has effects too, [B, 1, H, W], ``mask`` and ``alpha_logit`` [B, 1, h, w];
+    all float32. A model that finds alpha before z0 works z0 out when ``fill`` asks for it: where the shot shows the background
+    nobody does.
     """
 
     z: Tensor
     hole: Tensor
+    anew: Tensor
     mask: Tensor
     alpha_logit: Tensor
     fill: Fill
@@ -49,12 +51,12 @@ class Prediction:
 
     @classmethod
     def complete(cls, z: Tensor, hole: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:
-        """Of a model that finds all at once; ``z0`` [B, C, h, w]."""
+        """Of a model that finds all at once; ``z0`` [B, C, h, w]. What it does to effects is in there."""
 
         def fill(index: int, carried: Aligned | None = None) -> Filled:
             return Filled(z0[index : index + 1])
 
-        return cls(z, hole, mask, alpha_logit, fill)
+        return cls(z, hole, hole, mask, alpha_logit, fill)
 
     @cached_property
     def z0(self) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from osor_video.config import RemovalConfig
 from osor_video.removal.carry import SURELY, Aligned, Anchor, Carry, fuse
-from osor_video.removal.crop import Crop, HoleBox
+from osor_video.removal.crop import Crop, HoleBox, Shift, moved_share, plan_crops
 from osor_video.removal.prediction import Filled, Prediction, RemovalModel
 from osor_video.removal.step import (
     RIM_PX,
@@ -34,6 +34,8 @@ FRAME_SEED = 1_000_003
 """Between the seeds of neighbouring frames, where each has noise of its own; other runs' seeds are small."""
 LEAST_ALPHA = 0.02
 """Below, a cell is left as it is: a deep shadow would become lighter by two levels of 256."""
+SEEN_SHARE = 0.5
+"""Of its size that a hole has to move for its shot to show much of what it hides."""
 KEPT_CELLS = 4
 """Surroundings of the changed cells in which detail is weighed, a little more than ``keep_detail`` looks at."""
 
@@ -106,6 +108,20 @@ class OneStepRemover:
         else:
             wanted = self._config.published_raster_px or self._model.record.raster_px
         return min(wanted, limit or wanted) // multiple * multiple
+
+    def plan(
+        self, boxes: Sequence[HoleBox | None], shifts: Sequence[Shift], size_hw: tuple[int, int]
+    ) -> list[Crop | None]:
+        """The crops of a shot of frames ``size_hw`` with holes in ``boxes``; ``moved_share`` tells of ``shifts``.
+
+        Where the hole never leaves its place no plate tells of its shadow: the model has to see all of that, no smaller than usual.
+        """
+        context, raster_px = self._config.context, self.raster_px
+        if self._model.is_compact and moved_share(boxes, shifts) < SEEN_SHARE:
+            wide = max(context, self._config.wide_context)
+            raster_px = round(raster_px * (1 + wide) / (1 + context))
+            context = wide
+        return plan_crops(boxes, size_hw, context, raster_px, self._model.record.multiple_px)
 
     @torch.inference_mode()
     def remove(
@@ -270,8 +286,8 @@ class _FrameFill:
 
     @cached_property
     def _known(self) -> Tensor:
-        """Where the crop shows no part of the object, [1, 1, H, W]."""
-        return 1 - grown(self._hole, RIM_PX)
+        """Where the crop shows no part of the object, nor of effects that are made anew, [1, 1, H, W]."""
+        return 1 - grown(self._of(self.prediction.anew), RIM_PX)
 
     @cached_property
     def _cover(self) -> Tensor:

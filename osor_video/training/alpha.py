@@ -61,8 +61,8 @@ class AlphaLoss:
             scaled_latent(self.autoencoder, self.latent_scale, pictures)
             for pictures in (shot, interpolate_hole(shot, mask))
         )
-        logits: Tensor = head(self.finder.look(shot), z, start, latent_mask(mask, STRIDE))
-        return logits
+        logits: Tensor = head(self.finder.look(shot), z, start, mask)
+        return logits.float()
 
 
 def train_alpha(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -98,6 +98,11 @@ class PairsConfig(_Section):
     """Side of the square crops."""
     widest_crop_px: int = Field(default=448, ge=64)
     """Largest region of a photograph that is shrunk into one crop."""
+    crops_px: tuple[Annotated[int, Field(ge=64, multiple_of=64)], ...] = ()
+    """Sides among which each step chooses in place of ``crop_px``. Its batch has about as many pixels as one of ``crop_px``, and
+    its photographs' regions grow or shrink with the side."""
+    highest_foot: float = Field(default=0.5, ge=0, lt=1)
+    """Least height of the picture, from above, at which an object stands, as a share of its side."""
     bad_mask_share: float = Field(default=0.5, ge=0, le=1)
     """How often a batch has incomplete masks (one kind a batch)."""
     repainted_share: float = Field(default=0.0, ge=0, le=1)

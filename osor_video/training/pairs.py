@@ -33,6 +33,7 @@ CONTACT_SHARE = 0.8
 SPILL_SHARE = 0.15
 BYSTANDERS = (0.5, 0.3, 0.2)
 """How often nobody, one thing and two things stand in both pictures, with effects of their own."""
+HIGHEST_FOOT = 0.5
 IN_SIGHT = 0.35
 """Least share of the object that the picture shows."""
 SMALLEST_PART = 4e-4
@@ -76,16 +77,18 @@ def make_pair(
     *,
     blob_share: float = BLOB_SHARE,
     repainted_share: float = 0.0,
+    highest_foot: float = HIGHEST_FOOT,
 ) -> Pair:
     """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object.
 
-    Of the objects a ``repainted_share`` get other colours in a part of them.
+    Of the objects a ``repainted_share`` get other colours in a part of them; they stand no higher than ``highest_foot`` of the
+    picture, counted from above.
     """
     cutout = choose_cutout(cutouts, random)
     # Without a share nothing is drawn for it: a seed keeps its pairs.
     if repainted_share and random.random() < repainted_share:
         cutout = repainted(cutout, random)
-    placed, ground = _stand(cutout, side_px, random)
+    placed, ground = _stand(cutout, side_px, random, highest_foot)
     place = draw_place(photos, ground, widest_px, random, placed.height_px)
     others = [
         draw_layer(place, _stand_beside(choose_cutout(cutouts, random), placed, ground, random), random)
@@ -187,12 +190,14 @@ def _leaves_in_sight(layer: Layer, other: Layer, side_px: int) -> bool:
     return float(_in_sight(layer, [other], side_px).sum()) > 0.6 * float(layer.drawn.values[..., 3].sum())
 
 
-def _stand(cutout: Cutout, side_px: int, random: np.random.Generator) -> tuple[Placed, Ground]:
+def _stand(
+    cutout: Cutout, side_px: int, random: np.random.Generator, highest_foot: float
+) -> tuple[Placed, Ground]:
     """The object somewhere in the picture, and the ground that it stands on."""
     mirrored = bool(random.random() < 0.5)
     while True:
         height_px = side_px * float(np.exp(random.uniform(np.log(0.18), np.log(0.85))))
-        foot_y = side_px * float(random.uniform(0.5, 1.0))
+        foot_y = side_px * float(random.uniform(highest_foot, 1.0))
         if cutout.cut_off:
             height_px, foot_y = 1.3 * height_px, side_px * float(random.uniform(1.0, 1.15))
         placed = Placed(

@@ -74,8 +74,9 @@ class PairBatches(Dataset[Batch]):
         """Make the pairs of one step; in half of the steps all masks are incomplete in one way."""
         config, step = self.config, self.steps[index]
         random = np.random.default_rng([config.loop.seed, step])
+        side_px, count = self._size(random)
         kind = choose_kind(random) if random.random() < config.bad_mask_share else None
-        pairs = [self._pair(random) for _ in range(config.loop.batch)]
+        pairs = [self._pair(side_px, random) for _ in range(count)]
         masks = [pair.mask if kind is None else spoil_mask(pair.mask, kind, random) for pair in pairs]
         shot, mask = _pictures([pair.shot for pair in pairs]), _masks(masks)
         return (
@@ -94,15 +95,31 @@ class PairBatches(Dataset[Batch]):
             return FIRST_GUESSES[config.first_guess](shot, mask)
         return shot
 
-    def _pair(self, random: np.random.Generator) -> Pair:
+    def _size(self, random: np.random.Generator) -> tuple[int, int]:
+        """Side of a step's pictures, and how many there are."""
+        usual_px, batch = self.config.crop_px, self.config.loop.batch
+        # Without a choice nothing is drawn for it: a seed keeps its batches.
+        if not self.config.crops_px:
+            return usual_px, batch
+        side_px = int(random.choice(self.config.crops_px))
+        return side_px, max(1, round(batch * (usual_px / side_px) ** 2))
+
+    def _pair(self, side_px: int, random: np.random.Generator) -> Pair:
         """A crop of a plate with ``plates_share``, else a pair made of a photograph and cut-outs."""
-        sizes = (self.config.crop_px, self.config.widest_crop_px)
+        config = self.config
+        sizes = (side_px, round(config.widest_crop_px * side_px / config.crop_px))
         # Without plates nothing is drawn for them: a seed keeps its batches.
         plates = self.sources.plates
-        if plates is not None and random.random() < self.config.plates_share:
+        if plates is not None and random.random() < config.plates_share:
             return random_plate_crop(plates[int(random.integers(len(plates)))], *sizes, random)
-        sources, repainted = self.sources, self.config.repainted_share
-        return make_pair(sources.photos, sources.cutouts, *sizes, random, repainted_share=repainted)
+        return make_pair(
+            self.sources.photos,
+            self.sources.cutouts,
+            *sizes,
+            random,
+            repainted_share=config.repainted_share,
+            highest_foot=config.highest_foot,
+        )
 
 
 def _pictures(pictures: list[Any]) -> Tensor:
@@ -317,12 +334,11 @@ def train_on_pairs(
     dataset = PairBatches(sources, config, steps)
     batches: Iterator[Batch] = stream_batches(dataset, config.workers)
 
-    cells = config.crop_px // STRIDE
-    shape = (config.loop.batch, latent_channels, cells, cells)
-
     def with_noise(batch: Batch, step: int) -> tuple[Batch, Tensor]:
         generator = torch.Generator().manual_seed(config.loop.seed * 1_000_003 + step)
         shot, clean, mask, effect_mask, object_mask, guess = (part.to(device) for part in batch)
+        count, _, height, width = shot.shape
+        shape = (count, latent_channels, height // STRIDE, width // STRIDE)
         eps = torch.randn(shape, generator=generator).to(device)
         return (shot, clean, mask, effect_mask, object_mask, guess), eps
 

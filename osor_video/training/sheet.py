@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 
 from osor_video.apps.pictures import GAP_PX, side_by_side, write_png
+from osor_video.background.effects import faded, join_effects
 from osor_video.composite.fill import make_fill
 from osor_video.config import Config
 from osor_video.masks.track import hole
-from osor_video.removal.crop import bounding_box, plan_crops
+from osor_video.removal.crop import bounding_box
 from osor_video.removal.model import OsorModel
 from osor_video.removal.remover import OneStepRemover, RemovalInput
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
@@ -64,14 +65,13 @@ def remove_from_still(
     """
     size_hw = picture.shape[0], picture.shape[1]
     grown = hole(mask, config.mask.grow)
-    removal = config.removal
-    plan = plan_crops(
-        [bounding_box(grown)], size_hw, removal.context, removal.raster_px, model.record.multiple_px
-    )
-    assert plan[0] is not None  # the mask is not empty
-    remover = OneStepRemover(model, removal, config.seed)
-    (answer,), _ = remover.remove([RemovalInput(picture, grown, plan[0], None)], None)
-    fill = make_fill(picture, grown, None, None, answer, config.composite)
+    remover = OneStepRemover(model, config.removal, config.seed)
+    (crop,) = remover.plan([bounding_box(grown)], [(0, 0)], size_hw)
+    assert crop is not None  # the mask is not empty
+    (answer,), _ = remover.remove([RemovalInput(picture, grown, crop, None)], None)
+    found = faded(answer.alpha, crop.visible(size_hw))
+    effect = join_effects(grown, None, found, config.effects)
+    fill = make_fill(picture, grown, None, effect, answer, config.composite)
     top, left, bottom, right = fill.box
     result = picture.copy()
     shown = picture[top:bottom, left:right].astype(np.float32) / 255

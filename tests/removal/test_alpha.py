@@ -11,12 +11,22 @@ from torch import Tensor
 
 from osor_video.config import RemovalConfig
 from osor_video.errors import WeightsError
-from osor_video.removal.alpha import FIRST_LOGIT, STAGES, AlphaFinder, build_alpha_head
+from osor_video.removal.alpha import (
+    FIRST_LOGIT,
+    PLACE_CHANNELS,
+    STAGES,
+    AlphaFinder,
+    AttentionBlock,
+    build_alpha_head,
+    mirrored,
+    seen_from_foot,
+)
 from osor_video.removal.carry import Aligned
 from osor_video.removal.crop import Crop
 from osor_video.removal.model import OsorModel, build_autoencoder, build_unet, save_model
 from osor_video.removal.remover import OneStepRemover, RemovalInput
 from osor_video.removal.step import noise_tile
+from osor_video.tensors import tensor_to_picture
 from tests.tiny import TINY, TINY_RECORD
 
 
@@ -36,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_fresh_head_finds_next_to_nothing_anywhere() -> None:
     finder = AlphaFinder.around(build_alpha_head(TINY))
     z = torch.randn(2, 4, 8, 12)
-    logits = finder(torch.rand(2, 3, 64, 96), z, z, torch.ones(2, 1, 8, 12))
+    logits = finder(torch.rand(2, 3, 64, 96), z, z, torch.ones(2, 1, 64, 96))
     torch.testing.assert_close(logits, torch.full((2, 2, 8, 12), FIRST_LOGIT))
     assert [stage.shape[2] for stage in finder.look(torch.rand(1, 3, 64, 96))] == [16, 8, 4, 2]
     assert len(STAGES) == 4
@@ -47,9 +57,53 @@ def test_a_gradient_reaches_the_head_and_not_the_features() -> None:
     torch.nn.init.normal_(head.out.weight)
     finder = AlphaFinder.around(head)
     z = torch.randn(1, 4, 8, 8)
-    finder(torch.rand(1, 3, 64, 64), z, z, torch.ones(1, 1, 8, 8)).sum().backward()
+    finder(torch.rand(1, 3, 64, 64), z, z, torch.ones(1, 1, 64, 64)).sum().backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
     assert all(parameter.grad is None for parameter in finder.network.parameters())
+
+
+def test_places_are_counted_from_the_objects_foot_in_its_own_size() -> None:
+    mask = torch.zeros(1, 1, 12, 16)
+    mask[..., 2:6, 5:7] = 1
+    foot, place = seen_from_foot(mask)
+    assert place.shape == (1, PLACE_CHANNELS, 12, 16)
+    assert foot.tolist() == [6]
+    # The object is 4 cells high, its foot lies between the columns 5 and 6 at the upper edge of row 6.
+    x, y, size = 4 * torch.atanh(place[0, 0]), 4 * torch.atanh(place[0, 1]), place[0, 2]
+    torch.testing.assert_close(x[0, 4:8], torch.tensor([-0.375, -0.125, 0.125, 0.375]))
+    torch.testing.assert_close(y[4:8, 0], torch.tensor([-0.375, -0.125, 0.125, 0.375]))
+    torch.testing.assert_close(size, torch.full((12, 16), 4 / 16).log())
+    torch.testing.assert_close(place[0, 3], torch.sin(torch.pi / 2 * x))
+
+
+def test_places_do_not_depend_on_the_scale_and_a_bare_picture_is_the_object() -> None:
+    small, bare = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    small[..., 1:5, 2:4] = 1
+    large = small.repeat_interleave(3, 2).repeat_interleave(3, 3)
+    # The middle of three cells lies where the one cell of the smaller picture does.
+    torch.testing.assert_close(seen_from_foot(large)[1][..., 1::3, 1::3], seen_from_foot(small)[1])
+    for found, expected in zip(seen_from_foot(bare), seen_from_foot(torch.ones_like(bare)), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_mirror_lies_at_the_foot_and_shows_nothing_from_outside_the_picture() -> None:
+    x = torch.arange(6.0).view(1, 1, 6, 1) + 1
+    at_four, at_two = mirrored(x.expand(2, 1, 6, 1), torch.tensor([4.0, 2.0]))[:, 0, :, 0].tolist()
+    assert at_four == [0, 0, 6, 5, 4, 3]
+    assert at_two == [4, 3, 2, 1, 0, 0]
+
+
+def test_attention_begins_as_nothing_and_then_lets_every_cell_hear_all_others() -> None:
+    torch.manual_seed(0)
+    block = AttentionBlock(16, PLACE_CHANNELS)
+    x, place = torch.randn(2, 16, 4, 5), torch.randn(2, PLACE_CHANNELS, 4, 5)
+    torch.testing.assert_close(block(x, place), x)
+    torch.nn.init.normal_(block.hear.weight)
+    changed = x.clone()
+    changed[0, :, 0, 0] += 1
+    apart = (block(changed, place) - block(x, place)).abs().amax(dim=1)
+    assert (apart[0] > 0).all()
+    assert not apart[1].any()
 
 
 def test_alpha_comes_from_the_folders_head(folder: Path) -> None:
@@ -58,7 +112,35 @@ def test_alpha_comes_from_the_folders_head(folder: Path) -> None:
     mask[..., 8:24, 8:24] = 1
     prediction = model.predict(torch.rand(1, 3, 64, 64), mask, noise_tile(0, 4, (8, 8)))
     torch.testing.assert_close(prediction.alpha_logit, torch.full((1, 1, 8, 8), 3.0), atol=1e-2, rtol=0)
-    assert prediction.mask.sum() == 4
+    # All of it is an effect, and made anew with the hole.
+    assert torch.equal(prediction.hole, mask)
+    assert prediction.anew.min() == prediction.mask.min() == 1
+
+
+def test_an_effect_is_filled_from_what_lies_around_it_and_keeps_its_texture(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = OsorModel.from_folder(folder)
+    texture = 0.05 * torch.sin(torch.arange(128) * 2.5)[:, None]
+    clean = (0.5 + texture).expand(1, 3, 128, 128).contiguous()
+    mask, shade = torch.zeros(1, 1, 128, 128), torch.ones(1, 1, 128, 128)
+    mask[..., 32:64, 48:72] = 1
+    shade[..., 64:88, 48:72] = 0.5
+    shot = torch.where(mask > 0, 0.9, clean * shade)
+    logits = torch.full((1, 2, 16, 16), -9.0)
+    logits[:, 0, 4:11, 6:9] = 9.0
+    logits[:, 1, 4:8, 6:9] = 9.0
+    monkeypatch.setattr(model, "_alpha", lambda *_: logits)
+    monkeypatch.setattr(model, "_backbone", lambda inputs: torch.zeros(1, 5, *inputs.shape[-2:]))
+    crop = Crop(0, 0, (128, 128), (128, 128))
+    frame = RemovalInput(tensor_to_picture(shot), mask[0, 0].numpy() > 0, crop, None)
+    (answer,), _ = OneStepRemover(model, RemovalConfig(), 0).remove([frame], None)
+    place = np.s_[68:84, 52:68]
+    found, true = answer.rgb[place], clean[0].permute(1, 2, 0).numpy()[place]
+    assert abs(found.mean() - true.mean()) < 0.03
+    # Half of the texture's contrast is what the shadow left of it.
+    assert 0.4 < found.mean(axis=(1, 2)).std() / true.mean(axis=(1, 2)).std() < 1.1
+    assert np.corrcoef(found.mean(axis=(1, 2)), true.mean(axis=(1, 2)))[0, 1] > 0.8
 
 
 def test_what_the_mask_has_missed_of_the_object_joins_it(

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import pytest
 
-from osor_video.removal.crop import Crop, HoleBox, bounding_box, plan_crops
+from osor_video.removal.crop import (
+    Crop,
+    HoleBox,
+    bounding_box,
+    moved_share,
+    plan_crops,
+    shift_behind,
+)
 from osor_video.tensors import Mask, to_uint8
 from tests.world import texture
 
@@ -119,3 +128,23 @@ def test_bounding_box() -> None:
     assert bounding_box(mask) is None
     mask[3, 7] = mask[8, 11] = True
     assert bounding_box(mask) == (3, 7, 9, 12)
+
+
+def test_a_hole_that_walks_moves_and_one_the_camera_follows_too() -> None:
+    still = [(0.0, 0.0)] * 13
+    # 24 pixels wide, it walks 36.
+    assert moved_share(walk(13, 3), still) == pytest.approx(1.5)
+    assert moved_share(walk(13, 0), still) == 0
+    # The camera goes with it: in each frame the background lay 3 pixels further right the frame before.
+    assert moved_share(walk(13, 0), [(0.0, 3.0)] * 13) == pytest.approx(1.5)
+    # The hand trembles, and the thing with the picture.
+    assert moved_share(walk(13, 3), [(0.0, -3.0)] * 13) == 0
+    assert moved_share([*walk(2, 0), None], [(0.0, 0.0)] * 3) == inf
+
+
+def test_the_shift_is_that_of_the_background_in_the_middle_of_the_box() -> None:
+    flow = np.zeros((9, 16, 2), np.float32)
+    flow[4, 12] = (2, -1)
+    assert shift_behind((60, 220, 120, 280), flow, (180, 320)) == (-1, 2)
+    assert shift_behind((60, 20, 120, 80), flow, (180, 320)) == (0, 0)
+    assert shift_behind((0, 0, 180, 320), None, (180, 320)) == shift_behind(None, flow, (180, 320)) == (0, 0)

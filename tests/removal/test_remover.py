@@ -11,7 +11,7 @@ import torch
 
 from osor_video.config import RemovalConfig
 from osor_video.removal.catalogue import bundled_model_path
-from osor_video.removal.crop import Crop
+from osor_video.removal.crop import Crop, HoleBox
 from osor_video.removal.model import OsorModel
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, cell_flow
 from osor_video.tensors import FloatMap
@@ -192,3 +192,24 @@ def test_the_fill_follows_the_light_and_the_hand() -> None:
     before, after = OneStepRemover(model, RemovalConfig(), 0).remove([first, second], None)[0]
     expected = 1.1 * before.rgb[52:76, 55:76]
     assert np.abs(after.rgb[52:76, 52:73] - expected).mean() < 0.2 * expected.std()
+
+
+def test_what_stays_in_its_place_is_seen_with_more_around_it_at_the_same_scale(model: OsorModel) -> None:
+    remover = OneStepRemover(model, RemovalConfig(raster_px=64), 0)
+    stays: list[HoleBox | None] = [(60, 100, 100, 140)] * 9
+    walks: list[HoleBox | None] = [(60, 20 + 5 * t, 100, 60 + 5 * t) for t in range(9)]
+    still = [(0.0, 0.0)] * 9
+    (wide, *_), (near, *_) = (remover.plan(boxes, still, (360, 640)) for boxes in (stays, walks))
+    assert wide is not None
+    assert near is not None
+    assert wide.scale == near.scale == 1
+    # 40 pixels and half of that around them, on multiples of 64; 1.5 times as much.
+    assert (near.size_hw, wide.size_hw) == ((64, 64), (128, 128))
+    # The camera that goes with the walker shows what is behind it as well; one that only trembles does not.
+    followed, trembling = (
+        remover.plan(boxes, [shift] * 9, (360, 640))[0]
+        for boxes, shift in ((stays, (0.0, 5.0)), (walks, (0.0, -5.0)))
+    )
+    assert followed is not None
+    assert trembling is not None
+    assert (followed.size_hw, trembling.size_hw) == (near.size_hw, wide.size_hw)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from osor_video.errors import ConfigError
@@ -17,7 +18,7 @@ from osor_video.training.alpha import train_alpha
 from osor_video.training.autoencoder import train_autoencoder
 from osor_video.training.config import AlphaConfig
 from osor_video.training.export import export_model, renew_model
-from osor_video.training.remover import train_remover
+from osor_video.training.remover import PairBatches, Sources, train_remover
 from tests.tiny import TINY
 from tests.training.test_runs import (
     autoencoder_config,
@@ -54,6 +55,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for_alpha = figures["bce"] + 2 * (figures["dice"] + figures["dice_beyond"])
     for_object = figures["object_bce"] + 2 * (figures["object_dice"] + figures["object_dice_beyond"])
     assert figures["loss"] == pytest.approx(for_alpha + for_object, abs=1e-3)
+
+
+def test_steps_of_many_sizes_have_about_as_many_pixels(
+    photos_folder: Path, cutouts_folder: Path, autoencoder_run: Path, tmp_path: Path
+) -> None:
+    config = AlphaConfig.model_validate(alpha_config(4).model_dump() | {"crops_px": (64, 128)})
+    batches = PairBatches(Sources.open(photos_folder, cutouts_folder), config, range(12))
+    sizes = {(len(batch[0]), batch[0].shape[-1], batch[2].shape[-1]) for batch in batches}
+    # A fourth of two pictures would be none.
+    assert sizes == {(2, 64, 64), (1, 128, 128)}
+    train_alpha(config, photos_folder, cutouts_folder, autoencoder_run, tmp_path / "run")
+    assert len(log_rows(tmp_path / "run")) == 1
+    with pytest.raises(ValidationError, match="multiple of 64"):
+        AlphaConfig.model_validate({"crops_px": [100]})
 
 
 def test_the_head_learns_and_goes_into_a_model_folder(

@@ -165,6 +165,25 @@ def test_blobs_are_never_empty() -> None:
     assert all(random_blob(SIDE, np.random.default_rng(seed)).sum() > 10 for seed in range(20))
 
 
+def test_objects_stand_as_high_as_they_may(material: Material) -> None:
+    def highest(highest_foot: float) -> float:
+        pairs = [
+            make_pair(
+                *material,
+                SIDE,
+                128,
+                np.random.default_rng(seed),
+                blob_share=0.0,
+                highest_foot=highest_foot,
+            )
+            for seed in range(30)
+        ]
+        return min(int(np.flatnonzero(pair.mask.any(axis=1))[-1]) for pair in pairs) / SIDE
+
+    assert highest(0.5) > 0.44
+    assert highest(0.2) < 0.4
+
+
 def test_repainted_objects_cover_what_they_covered(material: Material) -> None:
     always = [
         make_pair(*material, SIDE, 128, np.random.default_rng(seed), blob_share=0.0, repainted_share=1.0)
