@@ -37,10 +37,16 @@ from osor_video.removal.step import (
     latent_mask,
     predict_x0,
 )
+from osor_video.shapes import dilate, touching
 from osor_video.tensors import tensor_to_picture
 
-EFFECT_LOGIT = 2.0
-"""Of alpha, from which a place outside the hole is filled as the hole is: left to itself the network hardly changes it."""
+SURE_EFFECT, LIKELY_EFFECT = 2.0, 0.0
+"""Logits of alpha at the best place of an effect that is filled as the hole is, and anywhere in it.
+
+Left to itself the network hardly changes what lies outside the hole.
+"""
+CELL_PX = 8
+"""At the hole's rim cells are the object's in part: an effect reaches beyond them, and begins within two of them."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
@@ -152,8 +158,7 @@ class OsorModel:
         around = self.encode(interpolate_hole(image, mask))
         found = self._alpha(image, z, around, mask)
         given, mask = mask, self._completed(image, mask, found)
-        raised = F.interpolate(found[:, :1], size=mask.shape[-2:], mode="bilinear", align_corners=False)
-        anew = torch.maximum(mask, (raised > EFFECT_LOGIT).to(mask))
+        anew = torch.maximum(mask, self._effects(mask, found[:, :1]))
         masked = latent_mask(anew, self.record.stride)
 
         @torch.inference_mode()
@@ -202,6 +207,21 @@ class OsorModel:
         parts = zip(image.split(1), mask[:, 0].cpu().numpy(), raised.cpu().numpy(), strict=True)
         whole = [complete_mask(tensor_to_picture(shot), hole > 0, *logits) for shot, hole, logits in parts]
         return torch.from_numpy(np.stack(whole))[:, None].to(mask)
+
+    def _effects(self, mask: Tensor, alpha: Tensor) -> Tensor:
+        """The effects that are sure enough to be filled, [B, 1, H, W] of 0 and 1, by the head's logit ``alpha`` [B, 1, h, w].
+
+        Where it is ``SURE_EFFECT`` somewhere, and reaches the ``mask`` [B, 1, H, W], all of an effect goes that is a
+        ``LIKELY_EFFECT``: half of a shadow looks worse than the whole.
+        """
+        raised = F.interpolate(alpha, size=mask.shape[-2:], mode="bilinear", align_corners=False)
+        found = []
+        for logit, hole in zip(raised[:, 0].cpu().numpy(), mask[:, 0].cpu().numpy() > 0, strict=True):
+            likely = (logit > LIKELY_EFFECT) & ~hole
+            beyond = touching(likely & ~dilate(hole, CELL_PX), logit > SURE_EFFECT)
+            whole = beyond | (likely & dilate(beyond, 2 * CELL_PX))
+            found.append(touching(whole, dilate(hole, 2 * CELL_PX)))
+        return torch.from_numpy(np.stack(found))[:, None].to(mask)
 
     def _backbone(self, inputs: Tensor) -> Tensor:
         """[B, 2C+1, h, w] -> [B, C+1, h, w] at the record's timestep; all that differs between kinds."""
