@@ -92,11 +92,13 @@ def test_of_many_patches_some_ask_and_the_fill_is_about_the_same(monkeypatch: py
     assert (some - picture)[mask.expand_as(picture) > 0].abs().mean() < 0.035
 
 
-@pytest.mark.parametrize("side", [96, 128])
+@pytest.mark.parametrize(
+    ("side", "box"), [(96, (30, 30, 80, 80)), (128, (30, 30, 100, 100)), (96, (24, 24, 76, 84))]
+)
 def test_the_fill_is_nearer_where_patches_with_a_good_likeness_count_more(
-    side: int, monkeypatch: pytest.MonkeyPatch
+    side: int, box: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture, mask = bricks((side, side)), hole((side, side), (30, 30, 80, 80))
+    picture, mask = bricks((side, side)), hole((side, side), box)
     shot, inside = torch.where(mask > 0, 1.0, picture), mask.expand_as(picture) > 0
     weighed = float((fill_by_patches(shot, mask) - picture)[inside].square().mean())
     monkeypatch.setattr("osor_video.removal.patches.ALIKE_SHARE", 1e9)
