@@ -45,8 +45,6 @@ SURE_EFFECT, LIKELY_EFFECT = 2.0, 0.0
 
 Left to itself the network hardly changes what lies outside the hole.
 """
-CELL_PX = 8
-"""At the hole's rim cells are the object's in part: an effect reaches beyond them, and begins within two of them."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
@@ -157,8 +155,9 @@ class OsorModel:
             return Prediction.complete(z, mask, masked, alpha_logit, z0)
         around = self.encode(interpolate_hole(image, mask))
         found = self._alpha(image, z, around, mask)
-        given, mask = mask, self._completed(image, mask, found)
-        anew = torch.maximum(mask, self._effects(mask, found[:, :1]))
+        raised = F.interpolate(found, scale_factor=self.record.stride, mode="bilinear", align_corners=False)
+        given, mask = mask, self._completed(image, mask, raised)
+        anew = torch.maximum(mask, self._effects(mask, raised[:, 0]))
         masked = latent_mask(anew, self.record.stride)
 
         @torch.inference_mode()
@@ -201,26 +200,24 @@ class OsorModel:
         return z, None
 
     def _completed(self, image: Tensor, mask: Tensor, found: Tensor) -> Tensor:
-        """``mask`` [B, 1, H, W] and what it has missed of the object, by the head's logits ``found`` [B, 2, h, w]."""
-        stride = self.record.stride
-        raised = F.interpolate(found, scale_factor=stride, mode="bilinear", align_corners=False)
-        parts = zip(image.split(1), mask[:, 0].cpu().numpy(), raised.cpu().numpy(), strict=True)
+        """``mask`` [B, 1, H, W] and what it has missed of the object, by the head's logits ``found`` [B, 2, H, W]."""
+        parts = zip(image.split(1), mask[:, 0].cpu().numpy(), found.cpu().numpy(), strict=True)
         whole = [complete_mask(tensor_to_picture(shot), hole > 0, *logits) for shot, hole, logits in parts]
         return torch.from_numpy(np.stack(whole))[:, None].to(mask)
 
     def _effects(self, mask: Tensor, alpha: Tensor) -> Tensor:
-        """The effects that are sure enough to be filled, [B, 1, H, W] of 0 and 1, by the head's logit ``alpha`` [B, 1, h, w].
+        """The effects that are sure enough to be filled, [B, 1, H, W] of 0 and 1, by the head's logit ``alpha`` [B, H, W].
 
         Where it is ``SURE_EFFECT`` somewhere, and reaches the ``mask`` [B, 1, H, W], all of an effect goes that is a
-        ``LIKELY_EFFECT``: half of a shadow looks worse than the whole.
+        ``LIKELY_EFFECT``: half of a shadow looks worse than the whole. Cells at the hole's rim are
+        the object's in part: an effect reaches beyond them, and begins within two.
         """
-        raised = F.interpolate(alpha, size=mask.shape[-2:], mode="bilinear", align_corners=False)
-        found = []
-        for logit, hole in zip(raised[:, 0].cpu().numpy(), mask[:, 0].cpu().numpy() > 0, strict=True):
+        found, cell = [], self.record.stride
+        for logit, hole in zip(alpha.cpu().numpy(), mask[:, 0].cpu().numpy() > 0, strict=True):
             likely = (logit > LIKELY_EFFECT) & ~hole
-            beyond = touching(likely & ~dilate(hole, CELL_PX), logit > SURE_EFFECT)
-            whole = beyond | (likely & dilate(beyond, 2 * CELL_PX))
-            found.append(touching(whole, dilate(hole, 2 * CELL_PX)))
+            beyond = touching(likely & ~dilate(hole, cell), logit > SURE_EFFECT)
+            whole = beyond | (likely & dilate(beyond, 2 * cell))
+            found.append(touching(whole, dilate(hole, 2 * cell)))
         return torch.from_numpy(np.stack(found))[:, None].to(mask)
 
     def _backbone(self, inputs: Tensor) -> Tensor:
