@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
@@ -9,7 +11,7 @@ from osor_video.shapes import dilate
 from osor_video.tensors import Mask
 
 SHARES = {"shrink": 0.35, "core": 0.30, "hull": 0.20, "holes": 0.10, "shift": 0.05}
-"""How often each kind is drawn."""
+"""How often each kind is drawn in the paper."""
 SHIFT_SHARE = 0.07
 """Largest shift, in parts of the picture's side."""
 
@@ -34,9 +36,9 @@ def spoil_mask(mask: Mask, kind: str, random: np.random.Generator) -> Mask:
     return spoilt if spoilt.any() else mask
 
 
-def choose_kind(random: np.random.Generator) -> str:
-    """One kind, by ``SHARES``."""
-    return str(random.choice(list(SHARES), p=list(SHARES.values())))
+def choose_kind(random: np.random.Generator, shares: Mapping[str, float] = SHARES) -> str:
+    """One kind, as often as ``shares`` say, whose sum is 1."""
+    return str(random.choice(list(shares), p=list(shares.values())))
 
 
 def _inner(mask: Mask, share: float) -> Mask:

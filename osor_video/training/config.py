@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, FirstGuess, PredictionType
+from osor_video.training.bad_masks import SHARES
 
 T = TypeVar("T", bound=BaseModel)
 Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora", "flow", "refiner"]
@@ -105,8 +106,13 @@ class PairsConfig(_Section):
     """Least height of the picture, from above, at which an object stands, as a share of its side."""
     bad_mask_share: float = Field(default=0.5, ge=0, le=1)
     """How often a batch has incomplete masks (one kind a batch)."""
+    bad_masks: dict[str, Annotated[float, Field(ge=0)]] = SHARES
+    """How often each kind of incomplete mask is drawn; the sum is 1."""
     repainted_share: float = Field(default=0.0, ge=0, le=1)
     """How often a part of the object gets other colours: what belongs to it is then to be told by its shape."""
+    freer_share: float = Field(default=0.0, ge=0, le=1)
+    """How often an object's effects follow less closely from what is seen of it: it is above the ground, has another's outline as
+    shadow, or the camera is near the ground."""
     plates_share: float = Field(default=0.5, ge=0, le=1)
     """How often a pair comes from the plates, where a folder of them is given (``--plates``)."""
     bce_weight: float = Field(default=1.0, ge=0)
@@ -117,6 +123,13 @@ class PairsConfig(_Section):
     """Weight of alpha's Dice loss."""
     workers: int = Field(default=1, ge=0)
     """Processes that make pairs; 0 makes them in the training process."""
+
+    @field_validator("bad_masks")
+    @classmethod
+    def _known_kinds(cls, shares: dict[str, float]) -> dict[str, float]:
+        if not shares or shares.keys() - SHARES.keys() or abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"expected shares of {', '.join(SHARES)} whose sum is 1; got {shares}")
+        return shares
 
 
 class RemovalTrainingConfig(PairsConfig):

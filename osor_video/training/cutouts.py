@@ -192,6 +192,18 @@ def choose_cutout(cutouts: list[Cutout], random: np.random.Generator, person_sha
     return pool[int(random.integers(len(pool)))]
 
 
+def choose_like(cutout: Cutout, cutouts: list[Cutout], random: np.random.Generator) -> Cutout:
+    """A whole object with the label of ``cutout``; that itself where there is no other."""
+    alike = [other for other in cutouts if other.label == cutout.label and not other.cut_off]
+    return alike[int(random.integers(len(alike)))] if alike else cutout
+
+
+def raised(cutout: Cutout, gap_px: int) -> Cutout:
+    """The object with ``gap_px`` empty rows below it: it hovers."""
+    rows = ((0, gap_px), (0, 0))
+    return replace(cutout, colour=np.pad(cutout.colour, (*rows, (0, 0))), matte=np.pad(cutout.matte, rows))
+
+
 def repainted(cutout: Cutout, random: np.random.Generator) -> Cutout:
     """The same shape in other colours on one side of a line through it, as clothes have and their wearer has not.
 

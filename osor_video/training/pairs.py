@@ -10,7 +10,15 @@ import numpy as np
 
 from osor_video.shapes import drop_small_parts, fill_small_holes
 from osor_video.tensors import FloatMap, Mask, Picture
-from osor_video.training.cutouts import Cutout, choose_cutout, premultiplied, repainted, sized
+from osor_video.training.cutouts import (
+    Cutout,
+    choose_cutout,
+    choose_like,
+    premultiplied,
+    raised,
+    repainted,
+    sized,
+)
 from osor_video.training.developing import expose, record
 from osor_video.training.effects import (
     Ground,
@@ -36,6 +44,8 @@ BYSTANDERS = (0.5, 0.3, 0.2)
 HIGHEST_FOOT = 0.5
 IN_SIGHT = 0.35
 """Least share of the object that the picture shows."""
+RAISED_SHARE, STRANGE_SHADOW_SHARE, LOW_EYE_SHARE = 0.4, 0.5, 0.4
+"""Of the objects whose effects are freer: those above the ground, with another's shadow, and seen from near the ground."""
 SMALLEST_PART = 4e-4
 """Of the effect mask, as a share of the picture; smaller parts are dropped."""
 SMALLEST_HOLE = 2.5e-3
@@ -78,17 +88,21 @@ def make_pair(
     blob_share: float = BLOB_SHARE,
     repainted_share: float = 0.0,
     highest_foot: float = HIGHEST_FOOT,
+    freer_share: float = 0.0,
 ) -> Pair:
     """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object.
 
     Of the objects a ``repainted_share`` get other colours in a part of them; they stand no higher than ``highest_foot`` of the
-    picture, counted from above.
+    picture, counted from above. The effects of a ``freer_share`` follow less closely from what is seen of the object.
     """
     cutout = choose_cutout(cutouts, random)
     # Without a share nothing is drawn for it: a seed keeps its pairs.
     if repainted_share and random.random() < repainted_share:
         cutout = repainted(cutout, random)
     placed, ground = _stand(cutout, side_px, random, highest_foot)
+    caster = None
+    if freer_share and random.random() < freer_share:
+        placed, ground, caster = _freed(placed, ground, cutouts, random)
     place = draw_place(photos, ground, widest_px, random, placed.height_px)
     others = [
         draw_layer(place, _stand_beside(choose_cutout(cutouts, random), placed, ground, random), random)
@@ -97,7 +111,7 @@ def make_pair(
     if random.random() < blob_share:
         clean = compose(place, others)
         return _finish(clean, clean, random_blob(side_px, random), random)
-    layer = draw_layer(place, placed, random)
+    layer = draw_layer(place, placed, random, caster)
     others = [other for other in others if _leaves_in_sight(layer, other, side_px)]
     shot, clean = compose(place, [*others, layer]), compose(place, others)
     return _finish(shot, clean, _in_sight(layer, others, side_px) > 0.5, random)
@@ -115,8 +129,10 @@ def random_blob(side_px: int, random: np.random.Generator) -> Mask:
     return canvas > 0
 
 
-def draw_layer(place: Place, placed: Placed, random: np.random.Generator) -> Layer:
-    """The object in the light of the place; without any effect on it once in a while."""
+def draw_layer(
+    place: Place, placed: Placed, random: np.random.Generator, caster: Cutout | None = None
+) -> Layer:
+    """The object in the light of the place, its shadow that of ``caster``; without any effect on it once in a while."""
     ground = place.ground
     placed = replace(placed, cutout=relit(placed.cutout, place.diffuse, place.lights, random))
     drawn = draw(premultiplied(placed.cutout), placed.upright(), ground.side_px, 2.0)
@@ -130,10 +146,11 @@ def draw_layer(place: Place, placed: Placed, random: np.random.Generator) -> Lay
         contact = contact.of(contact.values * float(random.uniform(0.2, 0.75)))
     if random.random() < SPILL_SHARE:
         spill = light_spill(ground, placed, float(random.uniform(0.1, 0.5)))
+    casting = placed if caster is None else replace(placed, cutout=caster)
     return Layer(
         placed.foot[1],
         drawn,
-        tuple(cast_shadow(ground, placed, light) for light in place.lights),
+        tuple(cast_shadow(ground, casting, light) for light in place.lights),
         place.mirror.image_of(ground, placed) if place.mirror else None,
         contact,
         spill,
@@ -213,6 +230,33 @@ def _stand(
     staged = random.random() < STAGE_SHARE
     wall_px = foot_y - min(camera_px, side_px) * float(random.uniform(0.03, 0.7)) if staged else None
     return placed, Ground(side_px, foot_y - camera_px, focal_px, wall_px)
+
+
+def _freed(
+    placed: Placed, ground: Ground, cutouts: list[Cutout], random: np.random.Generator
+) -> tuple[Placed, Ground, Cutout | None]:
+    """The object perhaps in the air, on a ground seen perhaps more flatly, and perhaps another's outline for its shadow.
+
+    What the light sees of a body is not what the camera sees of it, and who walks has a foot in the air.
+    """
+    if random.random() < RAISED_SHARE:
+        gap_px = round(placed.height_px * float(np.exp(random.uniform(np.log(0.01), np.log(0.2)))))
+        placed = Placed(raised(placed.cutout, gap_px), (placed.foot[0], placed.foot[1] + gap_px))
+        wall_px = None if ground.wall_px is None else ground.wall_px + gap_px
+        ground = replace(ground, horizon_px=ground.horizon_px + gap_px, wall_px=wall_px)
+    if random.random() < LOW_EYE_SHARE:
+        lower, foot_y = float(random.uniform(0.15, 0.8)), placed.foot[1]
+        wall_px = None if ground.wall_px is None else foot_y - lower * (foot_y - ground.wall_px)
+        horizon_px = foot_y - lower * (foot_y - ground.horizon_px)
+        ground = replace(ground, horizon_px=horizon_px, wall_px=wall_px)
+    caster = None
+    if random.random() < STRANGE_SHADOW_SHARE:
+        other = choose_like(placed.cutout, cutouts, random)
+        height, width = placed.cutout.matte.shape
+        size_wh = (max(2, round(width * float(random.uniform(0.6, 1.3)))), height)
+        matte = cv2.resize(other.matte, size_wh, interpolation=cv2.INTER_AREA)
+        caster = replace(other, colour=spread(matte), matte=matte)
+    return placed, ground, caster
 
 
 def _stand_beside(cutout: Cutout, first: Placed, ground: Ground, random: np.random.Generator) -> Placed:

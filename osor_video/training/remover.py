@@ -75,7 +75,7 @@ class PairBatches(Dataset[Batch]):
         config, step = self.config, self.steps[index]
         random = np.random.default_rng([config.loop.seed, step])
         side_px, count = self._size(random)
-        kind = choose_kind(random) if random.random() < config.bad_mask_share else None
+        kind = choose_kind(random, config.bad_masks) if random.random() < config.bad_mask_share else None
         pairs = [self._pair(side_px, random) for _ in range(count)]
         masks = [pair.mask if kind is None else spoil_mask(pair.mask, kind, random) for pair in pairs]
         shot, mask = _pictures([pair.shot for pair in pairs]), _masks(masks)
@@ -119,6 +119,7 @@ class PairBatches(Dataset[Batch]):
             random,
             repainted_share=config.repainted_share,
             highest_foot=config.highest_foot,
+            freer_share=config.freer_share,
         )
 
 

@@ -1,5 +1,6 @@
 """Pairs and incomplete masks: a seed fixes a pair, and nothing changes outside the effect mask."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 
 from osor_video.errors import ConfigError
-from osor_video.shapes import dilate
+from osor_video.shapes import dilate, touching
 from osor_video.tensors import Mask
 from osor_video.training.bad_masks import SHARES, choose_kind, spoil_mask
-from osor_video.training.cutouts import Cutout, choose_cutout, load_cutouts
+from osor_video.training.config import AlphaConfig
+from osor_video.training.cutouts import Cutout, choose_cutout, choose_like, load_cutouts, raised
 from osor_video.training.pairs import VISIBLE, Pair, make_pair, random_blob, visible_difference
 from osor_video.training.photos import list_photos, random_crop, read_photo, split_photos
 
@@ -161,6 +163,16 @@ def test_kinds_come_in_their_shares() -> None:
         assert kinds.count(kind) / 2000 == pytest.approx(share, abs=0.04)
 
 
+def test_kinds_come_in_shares_of_ones_own_which_add_up_to_one() -> None:
+    random = np.random.default_rng(0)
+    config = AlphaConfig(bad_masks={"core": 0.25, "shift": 0.75})
+    kinds = [choose_kind(random, config.bad_masks) for _ in range(400)]
+    assert kinds.count("shift") / 400 == pytest.approx(0.75, abs=0.06)
+    for wrong in ({"core": 0.5}, {"colour": 1.0}, {}):
+        with pytest.raises(ValueError, match="whose sum is 1"):
+            AlphaConfig(bad_masks=wrong)
+
+
 def test_blobs_are_never_empty() -> None:
     assert all(random_blob(SIDE, np.random.default_rng(seed)).sum() > 10 for seed in range(20))
 
@@ -190,3 +202,38 @@ def test_repainted_objects_cover_what_they_covered(material: Material) -> None:
         for seed in range(3)
     ]
     assert all((pair.shot != pair.clean).any(axis=2)[pair.mask].mean() > 0.5 for pair in always)
+
+
+def test_a_raised_object_hovers_over_its_empty_rows(material: Material) -> None:
+    cutout = material[1][0]
+    hovering = raised(cutout, 5)
+    assert hovering.matte.shape == (cutout.matte.shape[0] + 5, cutout.matte.shape[1])
+    assert not hovering.matte[-5:].any()
+    assert np.array_equal(hovering.matte[:-5], cutout.matte)
+
+
+def test_another_object_of_a_kind_is_whole_and_has_its_label(material: Material) -> None:
+    first = material[1][0]
+    cut_off = replace(first, cut_off=True)
+    thing = replace(first, label=first.label + 1)
+    random = np.random.default_rng(0)
+    assert choose_like(first, [cut_off, thing, material[1][1]], random) is material[1][1]
+    assert choose_like(thing, [cut_off, first], random) is thing
+
+
+def test_freer_effects_keep_to_the_effect_mask_and_leave_their_object(material: Material) -> None:
+    apart = 0
+    for seed in range(12):
+        pair = make_pair(*material, SIDE, 128, np.random.default_rng(seed), blob_share=0.0, freer_share=1.0)
+        changed = np.abs(pair.shot.astype(int) - pair.clean).max(axis=2) > 255 * VISIBLE
+        assert not (changed & ~pair.effect_mask).any()
+        effect = pair.effect_mask & ~pair.mask
+        # Of one who hovers the effect lies away from the mask.
+        apart += bool((effect & ~touching(effect, dilate(pair.mask, 1))).any())
+    assert apart >= 3
+
+
+def test_without_a_share_of_freer_effects_a_seed_keeps_its_pair(material: Material) -> None:
+    plain = pair_of(material, 3, blob_share=0.0)
+    same = make_pair(*material, SIDE, 128, np.random.default_rng(3), blob_share=0.0, freer_share=0.0)
+    assert np.array_equal(plain.shot, same.shot)
