@@ -208,10 +208,22 @@ def hole_of(notes: Sequence[FrameNotes], index: int, config: MaskConfig) -> Mask
 
     time and the region that the user added. What the user keeps is not left out of it.
     """
+    return _hole_of(notes, index, config, config.grow)
+
+
+def core_of(notes: Sequence[FrameNotes], index: int, config: MaskConfig) -> Mask:
+    """What of the hole is generated where nothing can be borrowed [H, W]: all but the outer part of its rim.
+
+    A place is borrowed as well as it is seen, but generated only from what is left around the hole.
+    """
+    return _hole_of(notes, index, config, config.grow - config.rim)
+
+
+def _hole_of(notes: Sequence[FrameNotes], index: int, config: MaskConfig, grow: float) -> Mask:
     reach = config.window_frames
     near = notes[max(index - reach, 0) : index + reach + 1]
     masks = [note.mask for note in near if note.shot == notes[index].shot]
-    return _with(hole(np.logical_or.reduce(masks), config.grow, config.smooth), notes[index].added)
+    return _with(hole(np.logical_or.reduce(masks), grow, config.smooth), notes[index].added)
 
 
 def _packed(mask: Mask | None) -> bytes | None:

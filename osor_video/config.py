@@ -90,6 +90,9 @@ class MaskConfig(_Stage):
     """Say of the flow-carried mask beside the remembered looks, where the flow is trusted."""
     grow: float = Field(default=0.016, ge=0, le=0.2)
     """Widening of the hole beyond the mask, as a share of the frame's height."""
+    rim: float = Field(default=0.008, ge=0, le=0.2)
+    """Outer part of that widening where nothing is generated, as a share of the frame's height: background is borrowed there, or
+    the frame stays as it is, and what is generated inside goes on with it."""
     smooth: float = Field(default=0, ge=0, le=0.1)
     """Smoothing of the hole's rim before it is widened, as a share of the frame's height."""
     window_frames: int = Field(default=0, ge=0, le=8)

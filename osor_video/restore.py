@@ -13,8 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, repeat
 
-from osor_video.analysis import FrameNotes, grain_of, hole_of
-from osor_video.background.effects import box_of_effects, faded, find_effects, join_effects, searched_margin
+from osor_video.analysis import FrameNotes, core_of, grain_of, hole_of
+from osor_video.background.effects import box_of_effects, find_effects, join_effects, searched_margin
 from osor_video.background.given import GivenPlate, lay_plate, prefer
 from osor_video.background.recover import NeededBox, Plate, recover
 from osor_video.background.register import ShotFrame
@@ -295,7 +295,10 @@ class Restorer:
         index = item.planes.index
         crop = self._crops[index]
         assert crop is not None  # a frame with a hole has a crop: both come from the same notes
-        return RemovalInput(item.seen.rgb, item.hole, crop, self._notes[index].flow_back, index)
+        core = core_of(self._notes, index, self._config.mask) & item.hole
+        return RemovalInput(
+            item.seen.rgb, core if core.any() else item.hole, crop, self._notes[index].flow_back, index
+        )
 
     def _complete(
         self,
@@ -334,11 +337,10 @@ class Restorer:
         effects = self._config.effects
         found = None
         if plate is not None and effects.find != "off":
-            found = faded(find_effects(item.seen.rgb, plate, item.seen.hole, effects), plate.box)
-        alpha = None
-        if removal is not None:
-            alpha = removal.alpha if removal.box is None else faded(removal.alpha, removal.box)
-        return join_effects(item.hole, found, alpha, effects)
+            found = find_effects(item.seen.rgb, plate, item.seen.hole, effects)
+        if removal is None:
+            return join_effects(item.hole, found, None, effects)
+        return join_effects(item.hole, found, removal.alpha, effects, removal.box)
 
     def _grain(self, item: _Loaded) -> FrameGrain | None:
         """The grain of the frame's surroundings as the first pass measured it."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from osor_video.analysis import hole_of, shots_of, ways_back, with_hole_boxes
+from osor_video.analysis import core_of, hole_of, shots_of, ways_back, with_hole_boxes
 from osor_video.config import Config, DecodeConfig, MaskConfig
 from osor_video.flow.estimate import DisFlow
 from osor_video.masks.features import RecognitionFeatures
@@ -121,6 +121,16 @@ def test_opinions_on_one_object_are_blended_others_chosen(world: World) -> None:
     assert np.array_equal(joined(world.frames[0], mask, far, 0.6)[0], mask)
     assert np.array_equal(joined(world.frames[0], mask, far, 0.4)[0], far)
     assert joined(world.frames[0], mask, mask, 0.3)[1] == 1
+
+
+def test_nothing_is_generated_in_the_outer_part_of_the_rim(world: World) -> None:
+    notes = notes_like(world.masks[:1], [0])
+    config = MaskConfig(grow=0.05, rim=0.02)
+    core, whole = core_of(notes, 0, config), hole_of(notes, 0, config)
+    assert np.array_equal(core, hole(world.masks[0], 0.03))
+    assert (world.masks[0] <= core).all()
+    assert core.sum() < whole.sum()
+    assert np.array_equal(core_of(notes, 0, MaskConfig(rim=0)), hole_of(notes, 0, MaskConfig()))
 
 
 def test_the_hole_takes_its_neighbours_in_the_shot_where_asked(world: World) -> None:

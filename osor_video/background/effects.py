@@ -45,8 +45,13 @@ def find_effects(picture: Picture, plate: Plate, hole: Mask, config: EffectsConf
     A pixel belongs to an effect when its luminance differs from the plate's by more than ``threshold`` in the
     logarithm while its hue stays near the plate's, in a region that touches the hole. What differs in hue as well, or
     is as dark as black clothes, is another thing and stays, unless it is a small piece at the hole's rim: then it is a
-    piece of the object that the mask has missed.
+    piece of the object that the mask has missed. Where the plate ends before the frame does an effect ends softly.
     """
+    return faded(_found(picture, plate, hole, config), plate.box)
+
+
+def _found(picture: Picture, plate: Plate, hole: Mask, config: EffectsConfig) -> FloatMap:
+    """What ``find_effects`` finds, up to the sides of the plate."""
     top, left, bottom, right = plate.box
     inner = hole[top:bottom, left:right]
     shown = cv2.GaussianBlur(picture[top:bottom, left:right].astype(np.float32) / 255, (0, 0), BLUR_PX)
@@ -77,7 +82,7 @@ def box_of_effects(picture: Picture, hole: Mask, config: EffectsConfig, margin: 
     A reflection is as long as what it mirrors, a shadow in the evening longer.
     """
     top, left, bottom, right = plate.box
-    found = find_effects(picture, plate, hole, config)[top:bottom, left:right] > 0.5
+    found = _found(picture, plate, hole, config)[top:bottom, left:right] > 0.5
     reach = margin_px(hole, margin)
     sides = (found[:RIM_PX], found[:, :RIM_PX], found[-RIM_PX:], found[:, -RIM_PX:])
     up, back, down, on = (reach if np.count_nonzero(side) >= LEAVING_PX else 0 for side in sides)
@@ -105,11 +110,16 @@ def faded(alpha: FloatMap, box: Box) -> FloatMap:
 
 
 def join_effects(
-    hole: Mask, seen: FloatMap | None, model: FloatMap | None, config: EffectsConfig
+    hole: Mask,
+    seen: FloatMap | None,
+    model: FloatMap | None,
+    config: EffectsConfig,
+    box: Box | None = None,
 ) -> FloatMap:
     """Alpha [H, W] of all effects outside the ``hole``: what the plate gave away joined with the model's alpha.
 
-    Of the model's alpha only what touches the hole and exceeds a limit is taken. All is 0 where effects are off.
+    Of the model's alpha, which saw ``box`` or all of the frame, only what touches the hole and exceeds a limit is taken. All is 0
+    where effects are off.
     """
     alpha = np.zeros(hole.shape, np.float32)
     if config.find == "off":
@@ -117,6 +127,7 @@ def join_effects(
     if seen is not None:
         alpha = np.maximum(alpha, seen)
     if model is not None:
+        model = model if box is None else faded(model, box)
         alpha = np.maximum(
             alpha, np.where(touching((model > MODEL_ALPHA[config.find]) | hole, hole), model, 0)
         )

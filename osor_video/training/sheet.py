@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from osor_video.apps.pictures import GAP_PX, side_by_side, write_png
-from osor_video.background.effects import faded, join_effects
+from osor_video.background.effects import join_effects
 from osor_video.composite.fill import make_fill
 from osor_video.config import Config
 from osor_video.masks.track import hole
@@ -60,17 +60,15 @@ def remove_from_still(
 ) -> tuple[FloatMap, Picture]:
     """(the model's alpha [H, W], the picture without the object): a removal as in a clip of one frame.
 
-    ``mask`` [H, W] is not empty. The mask is widened, the crop planned and the fill matched to its surroundings as
-    ``config`` says.
+    ``mask`` [H, W] is not empty. It is widened, the crop planned and the fill matched to its surroundings as ``config`` says.
     """
     size_hw = picture.shape[0], picture.shape[1]
-    grown = hole(mask, config.mask.grow)
+    grown, core = hole(mask, config.mask.grow), hole(mask, config.mask.grow - config.mask.rim)
     remover = OneStepRemover(model, config.removal, config.seed)
     (crop,) = remover.plan([bounding_box(grown)], [(0, 0)], size_hw)
     assert crop is not None  # the mask is not empty
-    (answer,), _ = remover.remove([RemovalInput(picture, grown, crop, None)], None)
-    found = faded(answer.alpha, crop.visible(size_hw))
-    effect = join_effects(grown, None, found, config.effects)
+    (answer,), _ = remover.remove([RemovalInput(picture, core, crop, None)], None)
+    effect = join_effects(grown, None, answer.alpha, config.effects, answer.box)
     fill = make_fill(picture, grown, None, effect, answer, config.composite)
     top, left, bottom, right = fill.box
     result = picture.copy()
