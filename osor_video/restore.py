@@ -297,7 +297,12 @@ class Restorer:
         assert crop is not None  # a frame with a hole has a crop: both come from the same notes
         core = core_of(self._notes, index, self._config.mask) & item.hole
         return RemovalInput(
-            item.seen.rgb, core if core.any() else item.hole, crop, self._notes[index].flow_back, index
+            item.seen.rgb,
+            core if core.any() else item.hole,
+            crop,
+            self._notes[index].flow_back,
+            index,
+            effects=self._config.effects.find != "off",
         )
 
     def _complete(

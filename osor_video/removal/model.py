@@ -138,14 +138,15 @@ class OsorModel:
         return decoded
 
     @torch.inference_mode()
-    def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
+    def predict(self, image: Tensor, mask: Tensor, eps: Tensor, *, effects: bool = True) -> Prediction:
         """One OSOR step: encode, add noise, run the backbone once on ``[z_t, mask, z]``, read off z0 and alpha.
 
         ``image`` [B, 3, H, W] in [0, 1] with the object, ``mask`` [B, 1, H, W] of zeros and ones; ``eps`` unit normal,
         [B, C, h, w] or one tile [1, C, h, w] for all. Noise goes onto the frame's own latent (OSOR); a model that
         predicts a residual starts from the frame with its hole filled by the record's ``first_guess``. Alpha is the
         backbone's last channel, or the answer of the folder's own head, which also adds to the mask what it has missed of the
-        object; then effects of which it is sure are filled with the hole, and the backbone runs only if a fill is asked for.
+        object; then effects of which it is sure are filled with the hole, unless ``effects`` are to stay, and the backbone runs
+        only if a fill is asked for.
         """
         image, mask, eps = (tensor.to(self.device, torch.float32) for tensor in (image, mask, eps))
         z = self.encode(image)
@@ -157,7 +158,7 @@ class OsorModel:
         found = self._alpha(image, z, around, mask)
         raised = F.interpolate(found, scale_factor=self.record.stride, mode="bilinear", align_corners=False)
         given, mask = mask, self._completed(image, mask, raised)
-        anew = torch.maximum(mask, self._effects(mask, raised[:, 0]))
+        anew = torch.maximum(mask, self._effects(mask, raised[:, 0])) if effects else mask
         masked = latent_mask(anew, self.record.stride)
 
         @torch.inference_mode()

@@ -85,8 +85,11 @@ class RemovalModel(Protocol):
         """Longest side of a crop that it takes; None where there is no limit."""
         ...
 
-    def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
-        """One step for ``image`` [B, 3, H, W] in [0, 1] and ``mask`` [B, 1, H, W] of zeros and ones."""
+    def predict(self, image: Tensor, mask: Tensor, eps: Tensor, *, effects: bool = True) -> Prediction:
+        """One step for ``image`` [B, 3, H, W] in [0, 1] and ``mask`` [B, 1, H, W] of zeros and ones.
+
+        Without ``effects`` shadows and reflections stay: a model that can fill the hole with them beside it does so.
+        """
         ...
 
     def encode(self, image: Tensor) -> Tensor:

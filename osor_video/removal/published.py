@@ -157,8 +157,11 @@ class PublishedModel:
         """All of ``z`` decoded: these autoencoders look at the whole picture."""
         return self.decode(z)
 
-    def predict(self, image: Tensor, mask: Tensor, eps: Tensor) -> Prediction:
-        """One OSOR step; ``eps`` unit normal [B, C, h, w], or one tile [1, C, h, w] for all frames."""
+    def predict(self, image: Tensor, mask: Tensor, eps: Tensor, *, effects: bool = True) -> Prediction:
+        """One OSOR step; ``eps`` unit normal [B, C, h, w], or one tile [1, C, h, w] for all frames.
+
+        All is found at once: ``effects`` change nothing.
+        """
         steps = self.trace(image, mask, eps)
         return Prediction.complete(steps.z, mask, steps.mask, steps.alpha_logit, steps.z0)
 

@@ -53,6 +53,8 @@ class RemovalInput:
     flow_back: FloatMap | None
     index: int = 0
     """Number of the frame in its clip."""
+    effects: bool = True
+    """Whether what the object casts goes with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +140,8 @@ class OneStepRemover:
         masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
         record = self._model.record
         size = (images.shape[2] // record.stride, images.shape[3] // record.stride)
-        prediction = self._model.predict(images, masks, self._noise(frames, size))
+        effects = all(frame.effects for frame in frames)
+        prediction = self._model.predict(images, masks, self._noise(frames, size), effects=effects)
         answers = []
         for index, frame in enumerate(frames):
             fill, state = self._advance(frame, images[index : index + 1], prediction, index, state)

@@ -141,6 +141,11 @@ def test_an_effect_is_filled_from_what_lies_around_it_and_keeps_its_texture(
     # Half of the texture's contrast is what the shadow left of it.
     assert 0.4 < found.mean(axis=(1, 2)).std() / true.mean(axis=(1, 2)).std() < 1.1
     assert np.corrcoef(found.mean(axis=(1, 2)), true.mean(axis=(1, 2)))[0, 1] > 0.8
+    # Where the shadow is to stay, it is a part of what the hole is filled from.
+    eps = torch.zeros(1, 4, 16, 16)
+    whole, kept = (model.predict(shot, mask, eps, effects=wanted) for wanted in (True, False))
+    assert bool(whole.anew[..., 68:84, 52:68].all())
+    assert torch.equal(kept.anew, kept.hole)
 
 
 def test_what_the_mask_has_missed_of_the_object_joins_it(
