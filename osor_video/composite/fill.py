@@ -21,6 +21,15 @@ RIM_PX = 16
 """Surroundings of the replaced region whose colours the generated pixels are matched to."""
 SPECK_PX = 4
 """Gaps in the plate up to this width are interpolated."""
+TONE_CELL_PX = 4
+"""Frame and plate are compared in squares of this side: their tone differs smoothly."""
+TONE_BLUR_CELLS = 2.0
+TONE_FLOOR = 0.03
+"""Added to both before their ratio is taken: the dark has no tone."""
+LEAST_TONE, SAME_TONE = 0.02, 0.15
+"""Logarithms of the ratio of frame and plate: up to the first nobody sees it, beyond the second they show different things."""
+FRINGE_PX = 6
+"""Surroundings of an effect in which the frame may still be a little darker for it."""
 MEETING_PX = 8
 """What differs at the rim of a generated picture, beyond its light, is bent away over so many pixels."""
 
@@ -69,10 +78,11 @@ def make_fill(
     alpha = _without(join_alpha(hole, found, config), kept)
     box = _even_box(alpha, RIM_PX)
     area = np.s_[box[0] : box[2], box[1] : box[3]]
-    shown = picture[area].astype(np.float32) / 255
+    shown = picture[area].astype(np.float32) / np.float32(255)
     trusted, real, lively = _on_box(plate, box, config.trust, shown.shape[:2])
     untouched = (alpha[area] == 0).astype(np.float32)
     known = np.maximum(trusted, untouched)
+    real *= _tone(shown, real, _without(trusted * untouched, dilate(found[area] > 0, FRINGE_PX)))
     values = np.where(trusted[..., None] > 0, real, shown)
     # Specks that the membrane bridges need no picture made for them.
     missing = cv2.erode((known < 1).astype(np.uint8), np.ones((SPECK_PX + 1, SPECK_PX + 1), np.uint8)).any()
@@ -89,6 +99,34 @@ def make_fill(
         made = fresh_grain(grain.grain, lacking.shape, grain.seed, grain.frame, joined.astype(np.float32))
         joined += lacking[..., None] * made
     return Fill(np.clip(joined, 0, 1), alpha[area], found[area], box, float(trusted[hole[area]].mean()))
+
+
+def _tone(shown: FloatMap, real: FloatMap, both: FloatMap) -> FloatMap:
+    """What the plate ``real`` [h, w, 3] is to be multiplied by to have the tone of the frame ``shown`` around it, [h, w, 3].
+
+    Their ratio is taken where ``both`` [h, w] are to be seen, and goes on smoothly from there. A lens is darker at its sides, and
+    exposure follows what the camera sees: the same place is not as bright in two frames, and a straight seam would show it. Where
+    most is unlike, it is not light.
+    """
+    height, width = both.shape
+    size_wh = max(width // TONE_CELL_PX, 1), max(height // TONE_CELL_PX, 1)
+    share = cv2.resize(both, size_wh, interpolation=cv2.INTER_AREA)
+    here, there = (
+        cv2.resize(side * both[..., None], size_wh, interpolation=cv2.INTER_AREA)
+        + TONE_FLOOR * share[..., None]
+        for side in (shown, real)
+    )
+    ratio = np.log(np.maximum(here, 1e-6) / np.maximum(there, 1e-6))
+    compared = share > 0.5
+    sure = (compared & (np.abs(ratio).max(axis=2) < SAME_TONE)).astype(np.float32)
+    if sure.sum() <= compared.sum() / 2:
+        return np.ones_like(shown)
+    weight = cv2.GaussianBlur(sure, (0, 0), TONE_BLUR_CELLS)
+    smooth = cv2.GaussianBlur(ratio * sure[..., None], (0, 0), TONE_BLUR_CELLS)
+    smooth = smooth / np.maximum(weight, 1e-6)[..., None]
+    smooth = np.copysign(np.maximum(np.abs(smooth) - LEAST_TONE, 0), smooth)
+    whole = np.exp(fill_membrane(smooth * sure[..., None], sure))
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _bridge(apart: FloatMap, known: FloatMap, covered: Mask) -> FloatMap:

@@ -228,3 +228,28 @@ def test_beyond_the_crop_the_surroundings_are_interpolated(hole: Mask) -> None:
     error = np.abs(on_frame(fill.rgb, fill.box) - scene())
     assert error[45:55, 68:73].max() < 0.05
     assert error[45:55, 52:56].max() < 0.05
+
+
+def test_the_plate_takes_on_the_tone_of_the_frame_around_the_hole(hole: Mask) -> None:
+    # A lens that is darker to the right, and a plate from where it is not.
+    shade = np.linspace(1.0, 0.8, SIZE_HW[1], dtype=np.float32)[None, :, None]
+    frame, box = (
+        to_uint8(np.where(hole[..., None], 1.0, scene() * shade)),
+        np.s_[BOX[0] : BOX[2], BOX[1] : BOX[3]],
+    )
+    unlike = replace(plate(1.0), rgb=scene()[box])
+    fill = make_fill(frame, hole, unlike, None, None, CONFIG)
+    error = np.abs(on_frame(fill.rgb, fill.box) - scene() * shade)[hole].max()
+    assert error < 0.35 * np.abs(scene() - scene() * shade)[hole].max()
+    # What shows another thing beside the hole says nothing of light.
+    frame[:, 76:] = 20
+    beside = make_fill(frame, hole, unlike, None, None, CONFIG)
+    np.testing.assert_allclose(
+        on_frame(beside.rgb, beside.box)[hole], on_frame(fill.rgb, fill.box)[hole], atol=0.03
+    )
+
+
+def test_a_plate_of_the_frames_own_tone_stays_as_it_is(hole: Mask) -> None:
+    own = replace(plate(1.0), rgb=scene()[BOX[0] : BOX[2], BOX[1] : BOX[3]] * 1.015)
+    fill = make_fill(holed(hole), hole, own, None, None, CONFIG)
+    np.testing.assert_allclose(on_frame(fill.rgb, fill.box)[hole], 1.015 * scene()[hole], atol=1e-3)
