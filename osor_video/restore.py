@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, repeat
 
+import numpy as np
+
 from osor_video.analysis import FrameNotes, core_of, grain_of, hole_of
 from osor_video.background.effects import box_of_effects, find_effects, join_effects, searched_margin
 from osor_video.background.given import GivenPlate, lay_plate, prefer
@@ -35,6 +37,8 @@ from osor_video.video.planes import (
     whole_samples,
 )
 
+CAST = 0.5
+"""The model's alpha beyond a frame's hole from which nothing is borrowed there."""
 RELEASE_FRAMES = 16
 """Frames after which what their plates took goes back: left until a window's end, its gaps grow with the clip's length."""
 
@@ -197,10 +201,11 @@ class Restorer:
                 if frame.index < first and not is_key:
                     continue
                 item = self._look(frame)
+            if is_key:
+                item = replace(item, seen=replace(item.seen, cast=self._cast(item)))
+                keys.append(item.seen)
             if frame.index >= first:
                 loaded.append(item)
-            if is_key:
-                keys.append(item.seen)
 
     def _look(self, frame: PlanarFrame) -> _Loaded:
         notes = self._notes[frame.index]
@@ -208,6 +213,17 @@ class Restorer:
         kept = None if notes.kept is None else whole_samples(notes.kept, self._color.chroma_log2)
         seen = ShotFrame(frame.index, planes_to_rgb(frame.planes, self._color), grown, notes.camera)
         return _Loaded(frame, seen, grown if kept is None else grown & ~kept, kept)
+
+    def _cast(self, item: _Loaded) -> Mask | None:
+        """What the object casts in a frame that is borrowed from, by the model's alpha: of no use to another frame [H, W]."""
+        effects = self._config.effects
+        if self._config.fill == "diffusion" or effects.find == "off" or not self._has_hole(item):
+            return None
+        with self._clock.stage("background"):
+            found = self._remover.found(self._input(item))
+            if found is None:
+                return None
+            return np.asarray(join_effects(item.seen.hole, None, found.alpha, effects, found.box) > CAST)
 
     def _finish(
         self,

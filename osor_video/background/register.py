@@ -38,13 +38,14 @@ TOLERANCE = 12.0
 class ShotFrame:
     """A frame as the background stage sees it: ``hole`` [H, W] is what must not be borrowed from it.
 
-    ``camera`` maps the shot's first frame to this one.
+    ``camera`` maps the shot's first frame to this one. What the object ``cast`` [H, W], if that is known, is not borrowed either.
     """
 
     index: int
     rgb: Picture
     hole: Mask
     camera: Homography
+    cast: Mask | None = None
 
     @cached_property
     def grey(self) -> GreyPicture:
@@ -53,8 +54,9 @@ class ShotFrame:
 
     @cached_property
     def blocked(self) -> GreyPicture:
-        """uint8 [H, W]: 255 in the hole."""
-        return np.asarray(self.hole.astype(np.uint8) * 255)
+        """uint8 [H, W]: 255 where nothing is borrowed."""
+        blocked = self.hole if self.cast is None else self.hole | self.cast
+        return np.asarray(blocked.astype(np.uint8) * 255)
 
     @cached_property
     def clearness(self) -> FloatMap:
@@ -85,7 +87,7 @@ def homography_map(grid: FloatMap, homography: Homography) -> FloatMap:
 
 
 def outside(coords: FloatMap, other: ShotFrame) -> Mask:
-    """True where coordinates leave the other frame or land in its hole."""
+    """True where coordinates leave the other frame or land where nothing is borrowed from it."""
     blocked = cv2.remap(other.blocked, coords, None, cv2.INTER_LINEAR, borderValue=255)
     height, width = other.hole.shape
     x, y = coords[..., 0], coords[..., 1]

@@ -136,17 +136,22 @@ class OneStepRemover:
         """
         if not frames:
             return [], state
-        images = torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames])
-        masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
-        record = self._model.record
-        size = (images.shape[2] // record.stride, images.shape[3] // record.stride)
-        effects = all(frame.effects for frame in frames)
-        prediction = self._model.predict(images, masks, self._noise(frames, size), effects=effects)
+        images, prediction = self._predict(frames)
         answers = []
         for index, frame in enumerate(frames):
             fill, state = self._advance(frame, images[index : index + 1], prediction, index, state)
             answers.append(self._answer(frame, fill))
         return answers, state
+
+    @torch.inference_mode()
+    def found(self, frame: RemovalInput) -> Removal | None:
+        """The answer for a frame by itself, of which alpha is wanted; None where that takes a whole step of a large model."""
+        if not self._model.is_compact:
+            return None
+        images, prediction = self._predict([frame])
+        return self._answer(
+            frame, _FrameFill(self._model, images.to(prediction.z.device), prediction, 0, None, 0.0)
+        )
 
     def passed(self, frame: RemovalInput, state: RemoverState | None) -> RemoverState | None:
         """The state after ``frame``, where nobody asks for its fill: it goes through the network only where a carried latent
@@ -161,6 +166,15 @@ class OneStepRemover:
                 return RemoverState(carry, frame.crop)
         after: RemoverState | None = self.remove([frame], state)[1]
         return after
+
+    def _predict(self, frames: Sequence[RemovalInput]) -> tuple[Tensor, Prediction]:
+        """The frames' crops [B, 3, H, W], and the network's view of them."""
+        images = torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames])
+        masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
+        stride = self._model.record.stride
+        size = (images.shape[2] // stride, images.shape[3] // stride)
+        effects = all(frame.effects for frame in frames)
+        return images, self._model.predict(images, masks, self._noise(frames, size), effects=effects)
 
     def _noise(self, frames: Sequence[RemovalInput], size: tuple[int, int]) -> Tensor:
         """One tile for the whole shot, or one a frame."""

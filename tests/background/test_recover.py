@@ -267,3 +267,17 @@ def test_nobody_who_soon_passes_the_same_place_is_borrowed() -> None:
 def test_somebody_beside_the_hole_does_not_change_the_exposure() -> None:
     others = [_street(index, passer=False, hidden=False, beside=index != 24) for index in (0, 9, 15, 33, 39)]
     assert abs(float(_street_error(others).mean())) < 0.5
+
+
+def test_what_the_object_casts_on_another_frame_is_not_borrowed() -> None:
+    lit = [_street(index, passer=False, hidden=False) for index in (0, 48)]
+    dark = [_street(index, passer=True, hidden=False) for index in (18, 21, 27, 30)]
+    known = np.zeros(dark[0].hole.shape, dtype=bool)
+    known[HIDDEN] = True
+    told = [replace(frame, cast=known) for frame in dark]
+    # These show the place in shadow, and no hole of theirs says so.
+    assert np.abs(_street_error(dark)).mean() > 30
+    assert np.abs(_street_error([*lit, *told])).max() < 3
+    nothing = recover(_street(24, passer=False, hidden=True), told, CONFIG)
+    top, left = nothing.box[:2]
+    assert nothing.confidence[42 - top : 86 - top, 82 - left : 102 - left].max() == 0

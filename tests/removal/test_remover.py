@@ -96,6 +96,19 @@ def test_the_answer_lies_on_the_crop(model: OsorModel, world: World) -> None:
     assert answer.rgb[~outside].std() > 0.01
 
 
+def test_alpha_alone_is_that_of_the_answer_and_starts_nothing(
+    model: OsorModel, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remover, frame = OneStepRemover(model, RemovalConfig(), 0), inputs(world, 1)[0]
+    answer, found = remover.remove([frame], None)[0][0], remover.found(frame)
+    assert found is not None
+    assert np.array_equal(found.alpha, answer.alpha)
+    assert found.box == answer.box
+    # A large model would have to go through its whole step for it.
+    monkeypatch.setattr(OsorModel, "is_compact", False)
+    assert remover.found(frame) is None
+
+
 def test_a_batch_of_three_equals_three_of_one(model: OsorModel, world: World) -> None:
     remover, frames = OneStepRemover(model, RemovalConfig(), 0), inputs(world, 3)
     together, end = remover.remove(frames, None)
