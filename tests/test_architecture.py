@@ -18,7 +18,7 @@ PACKAGE = Path(osor_video.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors", "tensors", "config", "memory", "parallel", "shapes"},
-    {"layers", "membrane"},
+    {"layers", "membrane", "motionblur"},
     {"video", "flow"},
     {"masks"},
     {"background"},

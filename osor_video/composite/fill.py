@@ -11,6 +11,7 @@ from osor_video.background.recover import Plate
 from osor_video.composite.grain import Grain, fresh_grain
 from osor_video.config import CompositeConfig
 from osor_video.membrane import fill_membrane
+from osor_video.motionblur import blurred, motion_blur
 from osor_video.removal.remover import Removal
 from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture
@@ -82,7 +83,12 @@ def make_fill(
     trusted, real, lively = _on_box(plate, box, config.trust, shown.shape[:2])
     untouched = (alpha[area] == 0).astype(np.float32)
     known = np.maximum(trusted, untouched)
-    real *= _tone(shown, real, _without(trusted * untouched, dilate(found[area] > 0, FRINGE_PX)))
+    both = _without(trusted * untouched, dilate(found[area] > 0, FRINGE_PX))
+    real *= _tone(shown, real, both)
+    blur = motion_blur(real, shown, both)
+    if blur is not None:
+        real = blurred(np.where(trusted[..., None] > 0, real, shown), blur)
+        lively *= float(np.square(blur).sum())
     values = np.where(trusted[..., None] > 0, real, shown)
     # Specks that the membrane bridges need no picture made for them.
     missing = cv2.erode((known < 1).astype(np.uint8), np.ones((SPECK_PX + 1, SPECK_PX + 1), np.uint8)).any()

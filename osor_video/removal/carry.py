@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from osor_video.flow.warp import inside, warp
+from osor_video.motionblur import motion_blur
 from osor_video.removal.align import Alignment, fine_flow
+from osor_video.tensors import FloatMap
 
 SURELY = 0.5
 """What was carried with this trust needs no guess of its own."""
@@ -66,17 +69,24 @@ class Carry:
     def aligned(self, image: Tensor, known: Tensor) -> Aligned:
         """The carry as the frame ``image`` [1, 3, H, W] shows it, which is ``known`` [1, 1, H, W] outside its hole."""
         way = Alignment(self.anchor.picture, self.anchor.known, image, known).find(self.flow_to_anchor)
-        moved = warp(self.anchor.picture, fine_flow(way.flow, image), "bicubic")
-        return Aligned(warp(self.anchor.z0, way.flow), (moved * way.gain).clamp(0, 1), self.trust)
+        back = fine_flow(way.flow, image)
+        picture = (warp(self.anchor.picture, back, "bicubic") * way.gain).clamp(0, 1)
+        both = known * (warp(self.anchor.known, back) > 1 - 1e-3) * inside(back)
+        blur = motion_blur(_on_processor(picture), _on_processor(image), _on_processor(both)[..., 0])
+        return Aligned(warp(self.anchor.z0, way.flow), picture, self.trust, blur)
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """What is carried to a frame: ``z0`` [1, C, h, w], ``picture`` [1, 3, H, W] and ``trust`` [1, 1, h, w] in both."""
+    """What is carried to a frame: ``z0`` [1, C, h, w], ``picture`` [1, 3, H, W] and ``trust`` [1, 1, h, w] in both.
+
+    ``blur`` is the kernel that would make the picture as blurred as the frame is by its motion, None where it is as sharp.
+    """
 
     z0: Tensor
     picture: Tensor
     trust: Tensor
+    blur: FloatMap | None = None
 
 
 def fuse(z0: Tensor, carried: Aligned, region: Tensor, strength: float) -> Tensor:
@@ -95,6 +105,11 @@ def fuse(z0: Tensor, carried: Aligned, region: Tensor, strength: float) -> Tenso
     mean = (fused * weight).sum(dim=(2, 3), keepdim=True)
     gain = (wanted / _spread(fused, weight).clamp(min=1e-4)).clamp(1, 1.5)
     return torch.where(share > 0, mean + (fused - mean) * gain, fused)
+
+
+def _on_processor(picture: Tensor) -> FloatMap:
+    """[1, C, H, W] -> [H, W, C]."""
+    return np.ascontiguousarray(picture[0].permute(1, 2, 0).cpu().numpy())
 
 
 def _spread(z: Tensor, weight: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from osor_video.config import RemovalConfig
+from osor_video.motionblur import blurred
 from osor_video.removal.carry import SURELY, Aligned, Anchor, Carry, fuse
 from osor_video.removal.crop import Crop, HoleBox, Shift, moved_share, plan_crops
 from osor_video.removal.prediction import Filled, Prediction, RemovalModel
@@ -211,8 +212,7 @@ class OneStepRemover:
         size_hw = frame.rgb.shape[0], frame.rgb.shape[1]
 
         def decode() -> FloatMap:
-            values = np.ascontiguousarray(fill.shown[0].permute(1, 2, 0).cpu().numpy())
-            return frame.crop.paste(values, size_hw)
+            return frame.crop.paste(fill.finished, size_hw)
 
         alpha = frame.crop.paste(fill.alpha[0, 0].cpu().numpy(), size_hw)
         return Removal(np.clip(alpha, 0, 1), decode, frame.crop.visible(size_hw))
@@ -264,6 +264,15 @@ class _FrameFill:
         picture = picture.clone()
         picture[near] = keep_detail(picture[near], self.image[near], self._hole[near], self.alpha[near])
         return picture
+
+    @property
+    def finished(self) -> FloatMap:
+        """What is seen in the end, [H, W, 3]: as blurred by motion in the hole as around it, which is not carried on."""
+        values = np.ascontiguousarray(self.shown[0].permute(1, 2, 0).cpu().numpy())
+        if self._carried is None or self._carried.blur is None:
+            return values
+        known = self._known[0, 0, ..., None].cpu().numpy()
+        return np.asarray(np.where(known > 0, values, blurred(values, self._carried.blur)), np.float32)
 
     @torch.inference_mode()
     def anchor(self) -> Anchor:
