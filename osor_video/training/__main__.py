@@ -142,6 +142,12 @@ def _add_export(tasks: Any) -> None:
         "--note", default="", help="what the model's record should say beside the configuration"
     )
     command.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="with --begin: how far the weights go from that model's to the run's, 0 to 1",
+    )
+    command.add_argument(
         "--model",
         type=Path,
         default=bundled_model_path(),
@@ -178,7 +184,9 @@ def _renew(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             "An export with --begin needs --remover or --alpha: a run that began with that model."
         )
-    renew_model(arguments.begin, arguments.model, runs, arguments.data, arguments.note)
+    if not 0 <= arguments.share <= 1:
+        raise ConfigError(f"--share is {arguments.share}; expected a number from 0 to 1.")
+    renew_model(arguments.begin, arguments.model, runs, arguments.data, arguments.note, arguments.share)
 
 
 def _export_adapter(arguments: argparse.Namespace) -> None:

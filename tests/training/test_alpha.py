@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from osor_video.errors import ConfigError
-from osor_video.removal.model import OsorModel
+from osor_video.removal.model import OsorModel, load_network
 from osor_video.removal.step import noise_tile
 from osor_video.training.alpha import train_alpha
 from osor_video.training.autoencoder import train_autoencoder
@@ -112,6 +112,17 @@ def test_the_head_learns_and_goes_into_a_model_folder(
     kept = ("unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors")
     assert all(renewed.files[name] == record.files[name] for name in kept)
     OsorModel.from_folder(tmp_path / "renewed")
+    strong = alpha_config(3, learning_rate=0.05)
+    run = train_alpha(strong, photos_folder, cutouts_folder, model_folder, tmp_path / "strong").state_dict()
+    renew_model(model_folder, tmp_path / "between", {"alpha": tmp_path / "strong"}, share=0.25)
+    between = load_network(tmp_path / "between" / "alpha").state_dict()
+    moved = 0.0
+    for name, value in between.items():
+        torch.testing.assert_close(
+            value, stored[name] + 0.25 * (run[name] - stored[name]), atol=2e-3, rtol=2e-3
+        )
+        moved = max(moved, float((run[name] - stored[name]).abs().max()))
+    assert moved > 0.02
     with pytest.raises(ConfigError, match="is no run of the unet"):
         renew_model(model_folder, tmp_path / "other", {"unet": tmp_path / "more"})
     wider = begun.model_copy(update={"architecture": TINY.model_copy(update={"alpha_width": 48})})
