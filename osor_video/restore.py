@@ -37,7 +37,7 @@ from osor_video.video.planes import (
     whole_samples,
 )
 
-CAST = 0.5
+CAST = 0.8
 """The model's alpha beyond a frame's hole from which nothing is borrowed there."""
 RELEASE_FRAMES = 16
 """Frames after which what their plates took goes back: left until a window's end, its gaps grow with the clip's length."""
