@@ -37,6 +37,9 @@ CLEAR_VIEW = 0.25
 """Mean clearness over the points that lack samples from which a frame is asked first."""
 MIN_COMMON_PX = 64
 """Pixels that frame and sample must both show before exposures are compared."""
+UNLIKE, MISPLACED = 0.15, 0.33
+"""Change of log luminance against the frame beyond which a plate does not show its place, and the share of what both show that may
+be so: more is no shadow. On the clips at hand it is .12 at most, and .35 to .67 where a camera swung round."""
 SHADED = 0.1
 """Change of log luminance against the guess from which a sample is taken to be shaded."""
 AGREED = 10.0
@@ -123,7 +126,19 @@ def recover(
         if larger == guess.box:
             break
         guess = _extended(guess, larger, begin)
-    return merge(whole, guess.box, guess)
+    plate = merge(whole, guess.box, guess)
+    return empty_plate(plate.box) if _misplaced(target, plate) else plate
+
+
+def _misplaced(target: ShotFrame, plate: Plate) -> bool:
+    """Whether the plate shows another place: much of what is seen around the hole is not as bright in it."""
+    top, left, bottom, right = plate.box
+    area = np.s_[top:bottom, left:right]
+    seen = (plate.confidence > GUIDE) & ~target.hole[area]
+    if np.count_nonzero(seen) < MIN_COMMON_PX:
+        return False
+    shadings = (_shading(_grey(rgb)) for rgb in (target.rgb[area].astype(np.float32), plate.rgb * 255))
+    return float(np.mean(np.abs(np.subtract(*shadings))[seen] > UNLIKE)) > MISPLACED
 
 
 def _extended(plate: Plate, box: Box, make: Callable[[Box], Plate]) -> Plate:

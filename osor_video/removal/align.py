@@ -32,14 +32,20 @@ FLAT = 25 / 255**2
 NEEDED = 0.95
 """Share of the affine motion's cost that the composed flow has to go below, or it follows noise."""
 MOST_GAIN = 1.25
+ELSEWHERE = 0.5
+"""Cost from which frame and anchor show different places: a camera that swung round takes nothing along."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """Back to an anchor: ``flow`` [1, 2, h, w], and the ``gain`` [1, 3, 1, 1] that its light has to be given here."""
+    """Back to an anchor: ``flow`` [1, 2, h, w], and the ``gain`` [1, 3, 1, 1] that its light has to be given here.
+
+    ``lost``: what both should show they do not.
+    """
 
     flow: Tensor
     gain: Tensor
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,10 @@ class Alignment:
         stiff, bent = (self._improved(start) for start in (_affine(flow, begun.shared), flow))
         fit, other = self._fit(stiff), self._fit(bent)
         if fit is not None and (other is None or other.cost >= NEEDED * fit.cost):
-            return Way(stiff, self._gain(stiff, fit))
+            return self._way(stiff, fit)
         if other is not None and other.cost <= begun.cost:
-            return Way(bent, self._gain(bent, other))
-        return Way(flow, self._gain(flow, begun))
+            return self._way(bent, other)
+        return self._way(flow, begun)
 
     def _fit(self, flow: Tensor) -> _Fit | None:
         """None where hardly anything is shared."""
@@ -110,6 +116,9 @@ class Alignment:
             step = torch.linalg.solve(steep.cpu(), wanted.cpu()).view(2, 3).to(flow)
             flow = flow + torch.einsum("ij,jhw->ihw", step, coarse)[None] / scale
         return flow
+
+    def _way(self, flow: Tensor, fit: _Fit) -> Way:
+        return Way(flow, self._gain(flow, fit), fit.cost > ELSEWHERE)
 
     def _gain(self, flow: Tensor, fit: _Fit) -> Tensor:
         """What the light of the shared place has grown by, channel by channel."""

@@ -73,7 +73,8 @@ class Carry:
         picture = (warp(self.anchor.picture, back, "bicubic") * way.gain).clamp(0, 1)
         both = known * (warp(self.anchor.known, back) > 1 - 1e-3) * inside(back)
         blur = motion_blur(_on_processor(picture), _on_processor(image), _on_processor(both)[..., 0])
-        return Aligned(warp(self.anchor.z0, way.flow), picture, self.trust, blur)
+        trust = torch.zeros_like(self.trust) if way.lost else self.trust
+        return Aligned(warp(self.anchor.z0, way.flow), picture, trust, blur)
 
 
 @dataclass(frozen=True)

@@ -281,3 +281,11 @@ def test_what_the_object_casts_on_another_frame_is_not_borrowed() -> None:
     nothing = recover(_street(24, passer=False, hidden=True), told, CONFIG)
     top, left = nothing.box[:2]
     assert nothing.confidence[42 - top : 86 - top, 82 - left : 102 - left].max() == 0
+
+
+def test_a_plate_of_another_place_is_none() -> None:
+    target = _street(24, passer=False, hidden=True)
+    elsewhere = np.ascontiguousarray(make_world(1, seed=9, shadow=0).plates[0][::-1])
+    # The camera swung round, and its motion was not measured.
+    others = [ShotFrame(index, elsewhere, np.zeros_like(target.hole), np.eye(3)) for index in (0, 9, 15, 33)]
+    assert recover(target, others, CONFIG).confidence.max() == 0

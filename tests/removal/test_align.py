@@ -111,3 +111,9 @@ def test_where_all_is_flat_nothing_moves() -> None:
     flat, flow = torch.full((1, 3, SIZE, SIZE), 0.5), torch.full((1, 2, CELLS, CELLS), 0.3)
     way = Alignment(flat, outside_hole(), flat, outside_hole()).find(flow)
     torch.testing.assert_close(way.flow, flow, atol=1e-3, rtol=0)
+
+
+def test_an_anchor_of_another_place_is_lost() -> None:
+    rest, known = torch.zeros(1, 2, CELLS, CELLS), outside_hole()
+    assert not Alignment(texture(0), known, texture(0), known).find(rest).lost
+    assert Alignment(texture(0), known, texture(1), known).find(rest).lost
