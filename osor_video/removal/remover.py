@@ -277,7 +277,8 @@ class _FrameFill:
     @torch.inference_mode()
     def anchor(self) -> Anchor:
         """What later frames are carried from."""
-        return Anchor(self.model.encode(self.shown), self.shown, self._known)
+        picture = torch.where(self._known > 0, self.image, self.shown)
+        return Anchor(self.model.encode(self.shown), picture, self._known)
 
     @cached_property
     @torch.inference_mode()
