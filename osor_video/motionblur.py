@@ -47,9 +47,9 @@ def motion_blur(sharp: FloatMap, frame: FloatMap, both: FloatMap) -> FloatMap | 
         return _difference(cv2.filter2D(there, -1, line_kernel(length_px, angle)), here, inner)
 
     angle = min(range(ANGLES), key=lambda number: left(FIRST_PX, number))
-    length_px = min(LENGTHS_PX, key=lambda length: left(length, angle))
+    least, length_px = min((left(length, angle), length) for length in LENGTHS_PX)
     most = min(EXPLAINED * before, UNALIKE * _difference(here, np.zeros_like(here), inner))
-    return line_kernel(length_px, angle) if left(length_px, angle) < most else None
+    return line_kernel(length_px, angle) if least < most else None
 
 
 @lru_cache(maxsize=ANGLES * len(LENGTHS_PX))

@@ -50,7 +50,12 @@ def picture_to_tensor(picture: Picture) -> Tensor:
 
 def tensor_to_picture(tensor: Tensor) -> Picture:
     """float [1, 3, H, W] in [0, 1] -> uint8 [H, W, 3]."""
-    return to_uint8(tensor[0].permute(1, 2, 0).float().cpu().numpy())
+    return to_uint8(tensor_to_map(tensor))
+
+
+def tensor_to_map(tensor: Tensor) -> FloatMap:
+    """float [1, C, H, W] on any device -> float32 [H, W, C]."""
+    return np.ascontiguousarray(tensor[0].permute(1, 2, 0).float().cpu().numpy())
 
 
 def mask_to_tensor(mask: Mask) -> Tensor:

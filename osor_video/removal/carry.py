@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from osor_video.flow.warp import inside, warp
 from osor_video.motionblur import motion_blur
 from osor_video.removal.align import Alignment, fine_flow
-from osor_video.tensors import FloatMap
+from osor_video.tensors import FloatMap, tensor_to_map
 
 SURELY = 0.5
 """What was carried with this trust needs no guess of its own."""
@@ -72,7 +71,7 @@ class Carry:
         back = fine_flow(way.flow, image)
         picture = (warp(self.anchor.picture, back, "bicubic") * way.gain).clamp(0, 1)
         both = known * (warp(self.anchor.known, back) > 1 - 1e-3) * inside(back)
-        blur = motion_blur(_on_processor(picture), _on_processor(image), _on_processor(both)[..., 0])
+        blur = motion_blur(tensor_to_map(picture), tensor_to_map(image), tensor_to_map(both)[..., 0])
         trust = torch.zeros_like(self.trust) if way.lost else self.trust
         return Aligned(warp(self.anchor.z0, way.flow), picture, trust, blur)
 
@@ -106,11 +105,6 @@ def fuse(z0: Tensor, carried: Aligned, region: Tensor, strength: float) -> Tenso
     mean = (fused * weight).sum(dim=(2, 3), keepdim=True)
     gain = (wanted / _spread(fused, weight).clamp(min=1e-4)).clamp(1, 1.5)
     return torch.where(share > 0, mean + (fused - mean) * gain, fused)
-
-
-def _on_processor(picture: Tensor) -> FloatMap:
-    """[1, C, H, W] -> [H, W, C]."""
-    return np.ascontiguousarray(picture[0].permute(1, 2, 0).cpu().numpy())
 
 
 def _spread(z: Tensor, weight: Tensor) -> Tensor:

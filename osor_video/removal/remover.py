@@ -29,7 +29,7 @@ from osor_video.removal.step import (
     meet,
     noise_tile,
 )
-from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor
+from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor, tensor_to_map
 
 FRAME_SEED = 1_000_003
 """Between the seeds of neighbouring frames, where each has noise of its own; other runs' seeds are small."""
@@ -268,10 +268,10 @@ class _FrameFill:
     @property
     def finished(self) -> FloatMap:
         """What is seen in the end, [H, W, 3]: as blurred by motion in the hole as around it, which is not carried on."""
-        values = np.ascontiguousarray(self.shown[0].permute(1, 2, 0).cpu().numpy())
+        values = tensor_to_map(self.shown)
         if self._carried is None or self._carried.blur is None:
             return values
-        known = self._known[0, 0, ..., None].cpu().numpy()
+        known = tensor_to_map(self._known)
         return np.asarray(np.where(known > 0, values, blurred(values, self._carried.blur)), np.float32)
 
     @torch.inference_mode()
