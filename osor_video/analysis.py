@@ -216,7 +216,7 @@ def core_of(notes: Sequence[FrameNotes], index: int, config: MaskConfig) -> Mask
 
     A place is borrowed as well as it is seen, but generated only from what is left around the hole.
     """
-    return _hole_of(notes, index, config, config.grow - config.rim)
+    return _hole_of(notes, index, config, config.core_grow)
 
 
 def _hole_of(notes: Sequence[FrameNotes], index: int, config: MaskConfig, grow: float) -> Mask:

@@ -98,6 +98,11 @@ class MaskConfig(_Stage):
     window_frames: int = Field(default=0, ge=0, le=8)
     """Frames back and ahead in the shot whose masks join a frame's hole; more steadies a mask that flickers."""
 
+    @property
+    def core_grow(self) -> float:
+        """Widening of what is generated, beyond the mask."""
+        return self.grow - self.rim
+
 
 class BackgroundConfig(_Stage):
     """Borrowing the hidden background from other frames."""

@@ -63,7 +63,7 @@ def remove_from_still(
     ``mask`` [H, W] is not empty. It is widened, the crop planned and the fill matched to its surroundings as ``config`` says.
     """
     size_hw = picture.shape[0], picture.shape[1]
-    grown, core = hole(mask, config.mask.grow), hole(mask, config.mask.grow - config.mask.rim)
+    grown, core = hole(mask, config.mask.grow), hole(mask, config.mask.core_grow)
     remover = OneStepRemover(model, config.removal, config.seed)
     (crop,) = remover.plan([bounding_box(grown)], [(0, 0)], size_hw)
     assert crop is not None  # the mask is not empty
