@@ -57,9 +57,10 @@ class FlowConfig(_Stage):
 class MaskConfig(_Stage):
     """Carrying the mask of the first frame through the clip."""
 
-    tracker: Literal["propagate", "refined", "sam2"] = "propagate"
-    """Who follows the object: matched features, flow and GrabCut; matched features and flow read by a trained network, which
-    finds a lost object again; or SAM2 (extra sam, its weights given or fetched)."""
+    tracker: Literal["auto", "propagate", "refined", "sam2"] = "auto"
+    """Who follows the object: matched features, flow and GrabCut ("propagate"); matched features and flow read by a trained
+    network, which finds a lost object again ("refined"); the first until its masks are to be doubted, the second from there on
+    ("auto"); or SAM2 (extra sam, its weights given or fetched)."""
     seed: Literal["auto", "grabcut", "sam2"] = "auto"
     """Who draws the object's outline within a box; auto takes SAM2 where it is the tracker, else GrabCut."""
     sam2_model: str = "facebook/sam2.1-hiera-small"
@@ -78,7 +79,7 @@ class MaskConfig(_Stage):
     redraw: bool = True
     """Whether the tracker "refined" has GrabCut draw the object's edge where it is in doubt, before a frame is remembered."""
     adapt_steps: int = Field(default=40, ge=0, le=1000)
-    """Steps that the tracker "refined" learns from the marked frames before it follows; about 25 s on two cores."""
+    """Steps that the tracker "refined" learns from the marked frames before it follows; about 10 s on two cores."""
     motion_weight: float = Field(default=1.5, ge=0, le=10)
     """Say of what moves as the object does, for the tracker "refined"; 0: none."""
     colour_weight: float = Field(default=1.5, ge=0, le=10)

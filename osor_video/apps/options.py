@@ -88,7 +88,8 @@ Precision = Annotated[
 ]
 Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
 Tracker = Annotated[
-    str | None, typer.Option("--tracker", help="propagate, refined (a trained network), or sam2 (extra sam).")
+    str | None,
+    typer.Option("--tracker", help="auto, propagate, refined (a trained network), or sam2 (extra sam)."),
 ]
 FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
 Fill = Annotated[

@@ -68,8 +68,13 @@ CHOICES = (
     Choice(
         "mask.tracker",
         "Following",
-        (("propagate", "Flow and features"), ("refined", "Trained network"), ("sam2", "SAM2")),
-        "SAM2 needs the extra sam and its weights.",
+        (
+            (None, "Automatic"),
+            ("propagate", "Flow and features"),
+            ("refined", "Trained network"),
+            ("sam2", "SAM2"),
+        ),
+        "Automatic calls the trained network where the mask is in doubt. SAM2 needs the extra sam and its weights.",
     ),
 )
 EXPORTS = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from osor_video.masks.features import RecognitionFeatures
-from osor_video.masks.lessons import Lesson, lesson_loss
+from osor_video.masks.lessons import Lesson, Looks, lesson_loss, look_at
 from osor_video.masks.looks import Track, actor_looks, ground_looks, looks_in_place, paste, shaken
 from osor_video.masks.refiner import MaskRefiner
 from osor_video.masks.track import MAX_ENLARGEMENT
@@ -71,24 +71,49 @@ def adapt(
     stills = [still_of(picture, mask) for picture, mask in marked if mask.any()]
     if not stills or not steps:
         return refiner
-    learning: MaskRefiner = copy.deepcopy(refiner)
+    threads = torch.get_num_threads()
+
+    def prepare() -> None:
+        # Gradients hold numbers so small that a processor takes many times as long for them. What rounds them to zero is set for
+        # a thread and those it starts: the caller's stays as it is.
+        torch.set_flush_denormal(True)
+        torch.set_num_threads(threads)
+
+    with ThreadPoolExecutor(2, "osor-video-learn", prepare) as pool:
+        learnt = pool.submit(_learn, copy.deepcopy(refiner), features, stills, steps, pool, progress)
+        return learnt.result()
+
+
+def _learn(
+    learning: MaskRefiner,
+    features: RecognitionFeatures,
+    stills: Sequence[Still],
+    steps: int,
+    pool: Executor,
+    progress: Progress,
+) -> MaskRefiner:
+    """``learning`` after so many steps on looks made from ``stills``; the next ones are made in ``pool`` meanwhile."""
     learning.train().requires_grad_(True)
     optimiser = torch.optim.AdamW(learning.parameters(), lr=RATE, weight_decay=1e-4)
     random = np.random.default_rng(0)
-    with ThreadPoolExecutor(1) as pool, torch.inference_mode(False), torch.enable_grad():
-        coming = pool.submit(make_lesson, stills, random)
-        for step in range(steps):
-            lesson = coming.result()
-            if step + 1 < steps:
-                coming = pool.submit(make_lesson, stills, random)
-            rate = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * (1 + math.cos(math.pi * step / steps)) / 2
-            optimiser.param_groups[0]["lr"] = rate
-            loss, _ = lesson_loss(learning, features, lesson)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
-            optimiser.step()
-            progress("learn", step + 1, steps)
+
+    def prepare() -> tuple[Lesson, Looks]:
+        lesson = make_lesson(stills, random)
+        return lesson, look_at(lesson, features)
+
+    coming = pool.submit(prepare)
+    for step in range(steps):
+        lesson, looks = coming.result()
+        if step + 1 < steps:
+            coming = pool.submit(prepare)
+        rate = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * (1 + math.cos(math.pi * step / steps)) / 2
+        optimiser.param_groups[0]["lr"] = rate
+        loss, _ = lesson_loss(learning, looks, lesson)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
+        optimiser.step()
+        progress("learn", step + 1, steps)
     learning.eval().requires_grad_(False)
     return learning
 

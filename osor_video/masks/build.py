@@ -12,6 +12,7 @@ from osor_video.masks.refiner import bundled_refiner
 from osor_video.masks.sam import open_sam2, sam_cut_out
 from osor_video.masks.sam_track import Sam2Tracker
 from osor_video.masks.seed import BoxSeed, Seed
+from osor_video.masks.switching import SwitchingTracker
 from osor_video.masks.track import MaskTracker, State, TrackedFrame
 from osor_video.report import Progress, silent
 from osor_video.tensors import Mask, Picture
@@ -41,9 +42,15 @@ def build_tracker(config: MaskConfig, features: RecognitionFeatures, progress: P
     """The tracker that ``config`` names; ConfigError and WeightsError as ``open_sam2``."""
     if config.tracker == "sam2":
         return Sam2Tracker(open_sam2(config.sam2_model))
-    if config.tracker == "refined":
+    if config.tracker == "propagate":
+        return MaskTracker(features, config)
+
+    def refined() -> RefinedTracker:
         return RefinedTracker(features, bundled_refiner(), config, progress)
-    return MaskTracker(features, config)
+
+    return (
+        refined() if config.tracker == "refined" else SwitchingTracker(MaskTracker(features, config), refined)
+    )
 
 
 def draws_with_sam2(config: MaskConfig) -> bool:

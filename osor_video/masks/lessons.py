@@ -29,6 +29,13 @@ class Lesson(NamedTuple):
     spoilt: list[Tensor | None]
 
 
+class Looks(NamedTuple):
+    """A lesson's pictures as features, the first looks of all tracks, then the second, then the third: see ``look_at_all``."""
+
+    stages: list[Tensor]
+    cells: list[Tensor]
+
+
 class Followed(NamedTuple):
     """Of the second and of the third look: logits [B, 1, S/2, S/2] and the evidence [B, 7, S/8, S/8] they came from."""
 
@@ -36,9 +43,14 @@ class Followed(NamedTuple):
     evidence: tuple[Tensor, Tensor]
 
 
-def follow_looks(refiner: nn.Module, features: RecognitionFeatures, lesson: Lesson) -> Followed:
+def look_at(lesson: Lesson, features: RecognitionFeatures) -> Looks:
+    """What the refiner is shown of a lesson; no gradients pass through it."""
+    return Looks(*features.look_at_all(np.concatenate(list(lesson.pictures.swapaxes(0, 1)))))
+
+
+def follow_looks(refiner: nn.Module, looks: Looks, lesson: Lesson) -> Followed:
     """The object found in the second and the third look, one after the other as a run does it."""
-    stages, cells = features.look_at_all(np.concatenate(list(lesson.pictures.swapaxes(0, 1))))
+    stages, cells = looks
     masks, count = lesson.masks.to(stages[0].device), len(lesson.masks)
     first = [Remembered(cells[i], cell_labels(masks[i, 0]), (0, 0)) for i in range(count)]
     seen = torch.stack([gather_evidence(cells[count + i], first[i], first[i]) for i in range(count)])
@@ -54,14 +66,12 @@ def follow_looks(refiner: nn.Module, features: RecognitionFeatures, lesson: Less
     return Followed((second, third), (seen, then))
 
 
-def lesson_loss(
-    refiner: nn.Module, features: RecognitionFeatures, lesson: Lesson
-) -> tuple[Tensor, dict[str, float]]:
+def lesson_loss(refiner: nn.Module, looks: Looks, lesson: Lesson) -> tuple[Tensor, dict[str, float]]:
     """Cross entropy and Dice of the second look's mask, found from the first's, and of the third's, found from both."""
     total = torch.zeros(())
     figures: dict[str, float] = {}
-    looks = zip(("second", "third"), follow_looks(refiner, features, lesson).logits, strict=True)
-    for look, (name, logits) in enumerate(looks, start=1):
+    found = zip(("second", "third"), follow_looks(refiner, looks, lesson).logits, strict=True)
+    for look, (name, logits) in enumerate(found, start=1):
         truth = F.avg_pool2d(lesson.masks[:, look, None].to(logits.device).float(), 2)
         ones = torch.ones_like(truth)
         bce, dice = alpha_bce(logits, truth, ones), alpha_dice(logits, truth, ones)

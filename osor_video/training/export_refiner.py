@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from osor_video.masks.features import build_features
-from osor_video.masks.lessons import follow_looks
+from osor_video.masks.lessons import follow_looks, look_at
 from osor_video.masks.refiner import MaskRefiner
 from osor_video.shapes import overlap
 from osor_video.training.config import RefinerConfig
@@ -59,7 +59,8 @@ def measure_refiner(refiner: MaskRefiner, sources: TrackSources, config: Refiner
             torch.zeros(1, *track.masks.shape[1:], dtype=torch.bool),
         )
         with torch.inference_mode():
-            found = follow_looks(refiner, features, lesson_of(batch, [False]))
+            lesson = lesson_of(batch, [False])
+            found = follow_looks(refiner, look_at(lesson, features), lesson)
         for look, (logits, evidence) in enumerate(zip(found.logits, found.evidence, strict=True), start=1):
             name, truth = ("second", "third")[look - 1], batch[1][:, look]
             rows.append(

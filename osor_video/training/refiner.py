@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from osor_video.masks.features import build_features
-from osor_video.masks.lessons import Lesson, lesson_loss
+from osor_video.masks.lessons import Lesson, lesson_loss, look_at
 from osor_video.masks.looks import Track
 from osor_video.masks.refiner import MaskRefiner
 from osor_video.report import Progress, silent
@@ -99,7 +99,8 @@ def train_refiner(
     def step_loss(module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         random = np.random.default_rng([config.loop.seed, step, 1])
         spoil = (random.random(config.loop.batch) < config.spoilt_share).tolist()
-        return lesson_loss(module, features, lesson_of(next(batches), spoil))
+        lesson = lesson_of(next(batches), spoil)
+        return lesson_loss(module, look_at(lesson, features), lesson)
 
     run.run(step_loss, progress)
     return run.averaged

@@ -10,7 +10,7 @@ from osor_video.config import MaskConfig
 from osor_video.masks.adapt import SIDE_PX, adapt, make_lesson, still_of
 from osor_video.masks.build import build_tracker
 from osor_video.masks.features import RecognitionFeatures
-from osor_video.masks.lessons import lesson_loss
+from osor_video.masks.lessons import lesson_loss, look_at
 from osor_video.masks.refiner import MaskRefiner, bundled_refiner
 from osor_video.tensors import Mask, Picture
 from tests.world import World
@@ -63,7 +63,10 @@ def test_what_was_learnt_holds_on_looks_not_learnt_from(
     still, random = still_of(world.frames[0], world.masks[0]), np.random.default_rng(99)
     with torch.no_grad():
         losses = [
-            [float(lesson_loss(refiner, features, lesson)[0]) for refiner in (bundled_refiner(), adapted)]
+            [
+                float(lesson_loss(refiner, look_at(lesson, features), lesson)[0])
+                for refiner in (bundled_refiner(), adapted)
+            ]
             for lesson in (make_lesson([still], random) for _ in range(4))
         ]
     before, after = np.mean(losses, axis=0)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from osor_video.masks.features import build_features
-from osor_video.masks.lessons import gather_evidence, lesson_loss
+from osor_video.masks.lessons import gather_evidence, lesson_loss, look_at
 from osor_video.masks.matching import Remembered
 from osor_video.masks.refiner import MaskRefiner
 from osor_video.training.__main__ import main
@@ -114,8 +114,10 @@ def test_one_batch_is_learnt(sources: TrackSources) -> None:
     refiner = MaskRefiner(width=16, fine_width=8)
     optimiser = torch.optim.Adam(refiner.parameters(), 5e-3)
     losses = []
+    lesson = lesson_of(batch, [False, True])
+    looks = look_at(lesson, features)
     for _ in range(40):
-        loss, _ = lesson_loss(refiner, features, lesson_of(batch, [False, True]))
+        loss, _ = lesson_loss(refiner, looks, lesson)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
