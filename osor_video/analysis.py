@@ -34,7 +34,7 @@ from osor_video.report import Progress, Stopwatch, silent
 from osor_video.shapes import overlap
 from osor_video.tensors import FloatMap, Mask, Picture
 
-FLOW_GRID = 4
+FLOW_GRID = 8
 """The completed background flow is smooth: it is kept on a grid this many times coarser than it was estimated on."""
 GRAIN_FRAMES = 6
 """Frames back and ahead that are heard about a frame's grain: coding changes it from frame to frame."""

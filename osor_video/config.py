@@ -49,8 +49,10 @@ class FlowConfig(_Stage):
     weights: Path | None = None
     """A torchvision raft_small state dict (.safetensors or .pth)."""
     height_px: int = Field(default=136, ge=128, le=1080)
-    """Working height of the flow for 16:9, others get the same area; its cost grows with the square of the area."""
-    updates: int = Field(default=4, ge=1, le=32)
+    """Height at which RAFT works for 16:9, others get the same area; its cost grows with the square of the area."""
+    fine_px: int = Field(default=256, ge=128, le=2160)
+    """Height, likewise, at which DIS takes RAFT's flow to single pixels, or finds it alone; its cost grows with the area."""
+    updates: int = Field(default=2, ge=1, le=32)
     """Recurrent updates of RAFT a pair."""
 
 

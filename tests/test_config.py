@@ -51,7 +51,10 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"flow.hight": 9}, r"Unknown setting flow\.hight \(value 9\)\. flow has: backend, height_px"),
+        (
+            {"flow.hight": 9},
+            r"Unknown setting flow\.hight \(value 9\)\. flow has: backend, fine_px, height_px",
+        ),
         (
             {"flw.height_px": 9},
             r"Unknown setting flw .* The configuration has: background, checkpoint_s, composite",

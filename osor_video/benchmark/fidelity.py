@@ -23,7 +23,7 @@ QUICK = {
     "fill": "plate",
     "effects.find": "off",
     "flow.backend": "dis",
-    "flow.height_px": 128,
+    "flow.fine_px": 128,
     "background.reach_frames": 4,
 }
 """Settings under which a source takes about a second; what is judged does not depend on them."""

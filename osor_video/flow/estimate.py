@@ -1,15 +1,16 @@
 """Optical flow between neighbouring frames: torchvision's RAFT, or OpenCV's DIS where no weights are to be had.
 
-Each frame is encoded once. Both directions of a pair share one correlation volume: the volume of (b, a) is the
-transpose of that of (a, b), so a pair costs half of two calls of torchvision's ``RAFT.forward``.
+RAFT-small estimates a vector for each cell of 8 x 8 pixels; DIS takes it from there to single pixels. Each frame is encoded
+once. Both directions of a pair share one correlation volume: the volume of (b, a) is the transpose of that of (a, b), so a
+pair costs half of two calls of torchvision's ``RAFT.forward``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import sqrt
-from typing import Any, Protocol
+from math import log2, sqrt
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ from osor_video.tensors import Picture, picture_to_tensor, resize_flow
 
 WIDE = 16 / 9
 """Aspect of the picture whose height settings name."""
+POLISHED_FROM = 1
+"""Coarsest scale at which DIS corrects RAFT, in halvings of RAFT's size: what is coarser RAFT knows better."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +73,39 @@ def _shrink(picture: Picture, size_hw: tuple[int, int]) -> Picture:
 class DisFlow:
     """Dense inverse search (Kroeger et al., ECCV 2016) from OpenCV: needs no weights."""
 
-    def __init__(self, height_px: int) -> None:
+    def __init__(self, fine_px: int) -> None:
         self.name = "DIS (OpenCV)"
-        self._height_px = height_px
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._fine_px = fine_px
+        self._search = _dense_search()
 
     def encode(self, picture: Picture) -> Any:
         """uint8 [H, W, 3] -> the grey picture at the working size."""
-        shrunk = _shrink(picture, working_size(picture.shape[:2], self._height_px))
-        return cv2.cvtColor(shrunk, cv2.COLOR_RGB2GRAY)
+        return _grey(picture, self._fine_px)
 
     def match(self, a: Any, b: Any) -> FlowPair:
         """Flow of both directions between two encoded frames."""
-        forward, backward = self._dis.calc(a, b, None), self._dis.calc(b, a, None)
+        forward, backward = self._search.calc(a, b, None), self._search.calc(b, a, None)
         return FlowPair(_flow_tensor(forward), _flow_tensor(backward))
+
+
+def _dense_search() -> Any:
+    """DIS down to single pixels; its presets stop at two or four, which doubles the error on what moves."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search.setFinestScale(0)
+    return search
+
+
+def _grey(picture: Picture, height_px: int) -> Any:
+    return cv2.cvtColor(_shrink(picture, working_size(picture.shape[:2], height_px)), cv2.COLOR_RGB2GRAY)
 
 
 def _flow_tensor(flow: np.ndarray[Any, Any]) -> Tensor:
     return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous()
+
+
+def _flow_array(flow: Tensor, size_hw: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """[1, 2, h, w] -> [H, W, 2] of its own."""
+    return np.ascontiguousarray(resize_flow(flow, size_hw)[0].permute(1, 2, 0).numpy())
 
 
 @dataclass(frozen=True)
@@ -141,25 +159,44 @@ def _pyramid(a: Tensor, b: Tensor, levels: int) -> list[Tensor]:
     return pyramid
 
 
-class RaftFlow:
-    """RAFT-small (Teed and Deng, ECCV 2020) as torchvision builds it, run on both directions at once."""
+class RaftView(NamedTuple):
+    """A picture as RAFT knows it, and the grey picture [H, W] that DIS goes by."""
 
-    def __init__(self, net: Any, height_px: int, updates: int, origin: str, device: torch.device) -> None:
+    cells: RaftFrames
+    grey: Any
+
+
+class RaftFlow:
+    """RAFT-small (Teed and Deng, ECCV 2020) as torchvision builds it, both directions at once; DIS polishes what it finds.
+
+    RAFT works on ``height_px`` lines, DIS on ``fine_px``, or on as many where that is less.
+    """
+
+    def __init__(
+        self, net: Any, height_px: int, fine_px: int, updates: int, origin: str, device: torch.device
+    ) -> None:
         self.name = f"RAFT-small ({origin})"
         self._net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-        self._height_px = height_px
+        self._height_px, self._fine_px = height_px, max(fine_px, height_px)
         self._updates = updates
         self._device = device
+        self._search = _dense_search()
+        self._search.setCoarsestScale(POLISHED_FROM + round(log2(self._fine_px / height_px)))
 
     @torch.inference_mode()
-    def encode(self, picture: Picture) -> RaftFrames:
-        """uint8 [H, W, 3] -> features and context at an eighth of the working size."""
+    def encode(self, picture: Picture) -> RaftView:
+        """uint8 [H, W, 3] -> features and context at an eighth of RAFT's size, and the grey picture."""
         shrunk = _shrink(picture, working_size(picture.shape[:2], self._height_px))
-        return encode_frames(self._net, picture_to_tensor(shrunk).to(self._device))
+        cells = encode_frames(self._net, picture_to_tensor(shrunk).to(self._device))
+        return RaftView(cells, _grey(picture, self._fine_px))
 
     @torch.inference_mode()
-    def match(self, a: RaftFrames, b: RaftFrames) -> FlowPair:
+    def match(self, a: RaftView, b: RaftView) -> FlowPair:
         """Flow of both directions between two encoded frames."""
-        *_, cells = match_frames(self._net, a, b, self._updates)
-        forward, backward = enlarge_flow(cells).cpu().clone().split(1)
-        return FlowPair(forward, backward)
+        *_, cells = match_frames(self._net, a.cells, b.cells, self._updates)
+        size_hw = a.grey.shape
+        forward, backward = (_flow_array(flow, size_hw) for flow in enlarge_flow(cells).cpu().split(1))
+        return FlowPair(
+            _flow_tensor(self._search.calc(a.grey, b.grey, forward)),
+            _flow_tensor(self._search.calc(b.grey, a.grey, backward)),
+        )

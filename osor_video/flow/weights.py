@@ -26,7 +26,7 @@ def build_flow(config: FlowConfig, device: torch.device | str = "cpu") -> FlowEs
     cached = _torchvision_cache()
     ready = config.weights is not None or cached.exists() or BUNDLED.exists()
     if config.backend == "dis" or (config.backend == "auto" and not ready):
-        return DisFlow(config.height_px)
+        return DisFlow(config.fine_px)
     state, origin = _load_state(config, cached)
     from torchvision.models.optical_flow import raft_small  # noqa: PLC0415  (torchvision takes seconds to import)
 
@@ -37,7 +37,7 @@ def build_flow(config: FlowConfig, device: torch.device | str = "cpu") -> FlowEs
         raise WeightsError(
             f"{origin} holds other weights than torchvision's raft_small. Pass a raft_small state dict."
         ) from error
-    return RaftFlow(net, config.height_px, config.updates, origin, torch.device(device))
+    return RaftFlow(net, config.height_px, config.fine_px, config.updates, origin, torch.device(device))
 
 
 def weights_file(config: FlowConfig) -> Path | None:

@@ -18,11 +18,14 @@ from osor_video.masks.refined import LEARNT_FRAMES, RefinedTracker
 from osor_video.masks.track import MaskTracker, State, TrackedFrame
 from osor_video.tensors import Mask, Picture
 
-DOUBTED = 0.57
-"""Mean drift score below which the masks are doubted. On eight sequences of DAVIS 2016 it tells those whose overlap with the
-true masks stays above .8 from all others but one; figures of 60 lines that walk keep above .59."""
+UNLIKE = 0.79
+"""Appearance below which the masks are doubted, and ``DRIFTING`` likewise the score of all signs (``drift.py``).
+
+On eight sequences of DAVIS 2016 the first finds those of people who dance, leap and ride behind trees; what walks and drives, and
+figures of 60 lines in rendered clips, keep above .80 and .71."""
+DRIFTING = 0.65
 DOUBTED_FRAMES = 5
-"""Frames that this is the mean of: a single one may be blurred."""
+"""Frames that both are means over: a single one may be blurred."""
 FEWEST_FRAMES = 3
 """Frames since the last mark from which there is a mean to speak of."""
 
@@ -36,7 +39,7 @@ class SwitchingTracker:
         self._trained: RefinedTracker | None = None
         self._marked: deque[tuple[Picture, Mask]] = deque(maxlen=LEARNT_FRAMES)
         self._watch = DriftWatch()
-        self._scores: deque[float] = deque(maxlen=DOUBTED_FRAMES)
+        self._signs: deque[tuple[float, float]] = deque(maxlen=DOUBTED_FRAMES)
 
     @property
     def follows(self) -> bool:
@@ -55,7 +58,7 @@ class SwitchingTracker:
         self._marked.append((picture, mask))
         self._last = picture, mask
         self._watch.see(mask, 1.0, None, exact=True, cut=False)
-        self._scores.clear()
+        self._signs.clear()
         return self._quick.start(picture, mask)
 
     def step(self, picture: Picture, flow: FlowPair | None) -> TrackedFrame:
@@ -67,15 +70,20 @@ class SwitchingTracker:
             return self._trained.step(picture, flow)
         found = self._quick.step(picture, flow)
         drift = self._watch.see(found.mask, found.score, flow, exact=False, cut=flow is None)
-        self._scores.append(drift.score)
+        self._signs.append((drift.appearance, drift.score))
         lost = not found.mask.any() and drift.score == 0
-        unsure = len(self._scores) >= FEWEST_FRAMES and float(np.mean(self._scores)) < DOUBTED
-        if flow is not None and (lost or unsure):
+        if flow is not None and (lost or self._unsure()):
             self._trained = self._build()
             self._trained.take_over(list(self._marked), *self._last)
             return self._trained.step(picture, flow)
         self._last = picture, found.mask
         return found
+
+    def _unsure(self) -> bool:
+        if len(self._signs) < FEWEST_FRAMES:
+            return False
+        appearance, score = np.mean(self._signs, axis=0)
+        return bool(appearance < UNLIKE or score < DRIFTING)
 
     def state(self) -> State:
         """That of who follows, and what the other would begin with."""
@@ -84,7 +92,7 @@ class SwitchingTracker:
         return {
             "quick": self._quick.state(),
             "watch": self._watch.state(),
-            "scores": list(self._scores),
+            "signs": list(self._signs),
             "marked": [_kept(picture, mask) for picture, mask in self._marked],
             "last": _kept(*self._last),
         }
@@ -100,7 +108,7 @@ class SwitchingTracker:
         picture, mask = state["last"]
         self._last = picture.numpy(), mask.numpy()
         self._watch.go_on(self._last[1], state["watch"])
-        self._scores.extend(state["scores"])
+        self._signs.extend(state["signs"])
 
 
 def _kept(picture: Picture, mask: Mask) -> tuple[torch.Tensor, torch.Tensor]:

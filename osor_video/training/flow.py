@@ -104,7 +104,7 @@ def first_network(config: FlowTrainingConfig) -> nn.Module:
 
     torch.manual_seed(config.loop.seed)
     network: nn.Module = raft_small()
-    return network.to(config.loop.device)
+    return network.to(config.loop.device, memory_format=torch.channels_last)
 
 
 def train_flow(

@@ -47,14 +47,16 @@ def held_out_sequences(photos_folder: Path, cutouts_folder: Path, count: int) ->
 
 
 def candidates(run: Path | None, weights: list[Path]) -> dict[str, FlowEstimator]:
-    """DIS, each file of RAFT weights by its name, and a training run; all at the height and updates of a removal."""
+    """DIS, each file of RAFT weights by its name, and a training run; all at the heights and updates of a removal."""
     defaults = FlowConfig()
-    found: dict[str, FlowEstimator] = {DIS: DisFlow(defaults.height_px)}
+    found: dict[str, FlowEstimator] = {DIS: DisFlow(defaults.fine_px)}
     for path in weights:
         found[path.stem] = build_flow(FlowConfig(weights=path))
     if run is not None:
         network = trained_network(run)
-        found[RUN] = RaftFlow(network, defaults.height_px, defaults.updates, RUN, torch.device("cpu"))
+        found[RUN] = RaftFlow(
+            network, defaults.height_px, defaults.fine_px, defaults.updates, RUN, torch.device("cpu")
+        )
     return found
 
 
@@ -94,8 +96,8 @@ def flow_errors(estimator: FlowEstimator, sequences: list[Sequence]) -> dict[str
 
 
 def photometric_error(estimator: FlowEstimator, frames: list[Picture]) -> float:
-    """Mean |frame t + 1 - frame t carried there|, in levels of 8 bits, over what stays in frame, at the working size."""
-    size_hw = working_size(frames[0].shape[:2], FlowConfig().height_px)
+    """Mean |frame t + 1 - frame t carried there|, in levels of 8 bits, over what stays in frame, at the finer working size."""
+    size_hw = working_size(frames[0].shape[:2], FlowConfig().fine_px)
     small = [
         picture_to_tensor(cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_AREA)) for frame in frames
     ]

@@ -1,4 +1,4 @@
-"""Flow estimators: RaftFlow's shared volume against torchvision's forward, DIS against a known shift."""
+"""Flow estimators: RAFT's shared volume against torchvision's forward, DIS against a known shift, alone and after RAFT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from osor_video.flow.estimate import DisFlow, FlowPair, RaftFlow, working_size
+from osor_video.flow.estimate import (
+    DisFlow,
+    FlowPair,
+    RaftFlow,
+    encode_frames,
+    enlarge_flow,
+    match_frames,
+    working_size,
+)
 from osor_video.tensors import Picture, picture_to_tensor, to_uint8
 from tests.world import texture
 
@@ -36,17 +44,25 @@ def test_raft_matches_torchvision_in_both_directions(raft_net: Any) -> None:
     a, b = (picture_to_tensor(picture) * 2 - 1 for picture in (first, second))
     with torch.inference_mode():
         wanted = [raft_net(*pair, num_flow_updates=4)[-1] for pair in ((a, b), (b, a))]
-    flow = RaftFlow(raft_net, 128, 4, "test", torch.device("cpu"))
-    found = flow.match(flow.encode(first), flow.encode(second))
+    ahead, behind = (encode_frames(raft_net, (side + 1) / 2) for side in (a, b))
+    *_, cells = match_frames(raft_net, ahead, behind, 4)
     assert float(wanted[0].abs().max()) > 0.1
     assert float((wanted[0] - wanted[1]).abs().max()) > 0.01
-    torch.testing.assert_close(found.forward, wanted[0], atol=1e-3, rtol=0)
-    torch.testing.assert_close(found.backward, wanted[1], atol=1e-3, rtol=0)
+    torch.testing.assert_close(enlarge_flow(cells), torch.cat(wanted), atol=1e-3, rtol=0)
+
+
+def test_what_raft_finds_is_polished_to_single_pixels(raft_net: Any) -> None:
+    """A network that has learnt nothing finds next to nothing: all of the small shift is the polish's."""
+    flow = RaftFlow(raft_net, 128, 128, 2, "test", torch.device("cpu"))
+    pair = flow.match(*(flow.encode(picture) for picture in shifted_pair((128, 160), 2, -1)))
+    inner = np.s_[:, :, 16:-16, 16:-16]
+    for found, wanted in ((pair.forward[inner], (2, -1)), (pair.backward[inner], (-2, 1))):
+        assert float((found - torch.tensor(wanted).view(1, 2, 1, 1)).abs().mean()) < 0.2
     assert flow.name == "RAFT-small (test)"
 
 
 def test_raft_frames_can_be_matched_again_with_the_next_one(raft_net: Any) -> None:
-    flow = RaftFlow(raft_net, 128, 2, "test", torch.device("cpu"))
+    flow = RaftFlow(raft_net, 128, 128, 2, "test", torch.device("cpu"))
     a, b = (flow.encode(picture) for picture in shifted_pair((128, 128), 3, -2))
     alone = flow.match(a, b)
     flow.match(b, a)

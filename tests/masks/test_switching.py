@@ -49,7 +49,7 @@ def test_what_is_easy_is_followed_as_without_it(features: RecognitionFeatures, w
 def test_masks_in_doubt_are_found_by_the_trained_network(
     features: RecognitionFeatures, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(switching, "DOUBTED", 1.1)
+    monkeypatch.setattr(switching, "DRIFTING", 1.1)
     tracker = built(features)
     found = led(tracker, world.frames, world.masks[0])
     assert tracker.doubted
@@ -87,7 +87,7 @@ def test_it_goes_on_where_another_stood(
     doubted: float, features: RecognitionFeatures, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = built(features)
-    monkeypatch.setattr(switching, "DOUBTED", doubted)
+    monkeypatch.setattr(switching, "DRIFTING", doubted)
     steps = steps_of(world.frames)
     whole.start(steps[0].picture, world.masks[0])
     for frame in steps[1:4]:
@@ -96,7 +96,7 @@ def test_it_goes_on_where_another_stood(
     again.go_on(whole.state())
     assert again.doubted == whole.doubted == (doubted > 1)
     # Later doubts of the one that is not doubted yet are the same too.
-    monkeypatch.setattr(switching, "DOUBTED", 1.1)
+    monkeypatch.setattr(switching, "DRIFTING", 1.1)
     both = [[tracker.step(frame.picture, frame.flow) for frame in steps[4:7]] for tracker in (whole, again)]
     assert same(*both)
     assert again.doubted
@@ -112,7 +112,7 @@ def test_a_correction_is_learnt_from_by_who_takes_over(
         return refiner
 
     monkeypatch.setattr("osor_video.masks.refined.adapt", recorded)
-    monkeypatch.setattr(switching, "DOUBTED", 1.1)
+    monkeypatch.setattr(switching, "DRIFTING", 1.1)
     tracker = built(features, MaskConfig())
     steps = steps_of(world.frames)
     tracker.start(steps[0].picture, world.masks[0])
