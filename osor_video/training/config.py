@@ -220,7 +220,7 @@ class FlowTrainingConfig(_Section):
     sequence: SequenceConfig = SequenceConfig()
     """What it learns from, at the size that flow is estimated at; sides in multiples of 8, at least 128."""
     updates: int = Field(default=4, ge=1, le=32)
-    """Recurrent updates of a pair; as many as a run will take."""
+    """Recurrent updates of a pair; at least as many as a run will take."""
     gamma: float = Field(default=0.8, gt=0, le=1)
     """Weight of an update's error, relative to that of the next update."""
     limit_px: float = Field(default=64.0, gt=0)

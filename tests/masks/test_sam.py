@@ -21,6 +21,7 @@ from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.sam import Sam2, open_sam2, sam_cut_out
 from osor_video.masks.sam_track import Sam2Tracker
 from osor_video.masks.seed import BoxSeed, PolygonSeed
+from osor_video.masks.switching import SwitchingTracker
 from osor_video.masks.track import MaskTracker, TrackedFrame
 from osor_video.tensors import Mask, Picture
 from tests.tiny_sam import tiny_sam2
@@ -190,7 +191,8 @@ def test_a_box_is_outlined_by_whom_the_configuration_names(
 
 def test_the_tracker_is_whom_the_configuration_names(folder: Path) -> None:
     features = RecognitionFeatures(torch.nn.Identity(), torch.device("cpu"))
-    assert isinstance(build_tracker(MaskConfig(), features), MaskTracker)
+    assert isinstance(build_tracker(MaskConfig(), features), SwitchingTracker)
+    assert isinstance(build_tracker(MaskConfig(tracker="propagate"), features), MaskTracker)
     named = MaskConfig(tracker="sam2", sam2_model=str(folder))
     assert isinstance(build_tracker(named, features), Sam2Tracker)
 
