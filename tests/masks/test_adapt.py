@@ -13,6 +13,7 @@ from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.lessons import lesson_loss, look_at
 from osor_video.masks.refiner import MaskRefiner, bundled_refiner
 from osor_video.tensors import Mask, Picture
+from tests.masks.following import count_lessons
 from tests.world import World
 
 STEPS = 8
@@ -100,13 +101,7 @@ def test_without_an_object_or_steps_nothing_is_learnt(features: RecognitionFeatu
 def test_a_correction_is_learnt_from_too(
     features: RecognitionFeatures, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learnt: list[int] = []
-
-    def recorded(refiner: MaskRefiner, _: object, marked: list[object], *rest: object) -> MaskRefiner:
-        learnt.append(len(marked))
-        return refiner
-
-    monkeypatch.setattr("osor_video.masks.refined.adapt", recorded)
+    learnt = count_lessons(monkeypatch)
     tracker = build_tracker(MaskConfig(tracker="refined"), features)
     tracker.start(world.frames[0], world.masks[0])
     tracker.start(world.frames[3], world.masks[3])

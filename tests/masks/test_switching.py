@@ -12,7 +12,7 @@ from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.switching import SwitchingTracker
 from osor_video.masks.track import TrackedFrame
 from osor_video.tensors import Picture
-from tests.masks.following import led, steps_of
+from tests.masks.following import count_lessons, led, steps_of
 from tests.world import World, jaccard, night
 
 CONFIG = MaskConfig(adapt_steps=0)
@@ -105,13 +105,7 @@ def test_it_goes_on_where_another_stood(
 def test_a_correction_is_learnt_from_by_who_takes_over(
     features: RecognitionFeatures, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learnt: list[int] = []
-
-    def recorded(refiner: object, _: object, marked: list[object], *rest: object) -> object:
-        learnt.append(len(marked))
-        return refiner
-
-    monkeypatch.setattr("osor_video.masks.refined.adapt", recorded)
+    learnt = count_lessons(monkeypatch)
     monkeypatch.setattr(switching, "DRIFTING", 1.1)
     tracker = built(features, MaskConfig())
     steps = steps_of(world.frames)
