@@ -205,7 +205,7 @@ class RefinedTracker:
             "trusted": self._trusted.state,
             "recent": [frame.kept() for frame in self._recent],
             "past": [(torch.from_numpy(past.picture.copy()), past.label.clone()) for past in self._past],
-            "marked": [tuple(torch.from_numpy(part.copy()) for part in pair) for pair in self._marked],
+            "marked": [kept_pair(*pair) for pair in self._marked],
             "motion": self._motion.state,
             "colours": self._colours.state,
             "belonging": self._belonging.state,
@@ -221,7 +221,7 @@ class RefinedTracker:
         self._trusted.state = state["trusted"]
         self._motion.state, self._belonging.state = state["motion"], state["belonging"]
         self._colours.state = state["colours"]
-        self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
+        self._marked.extend(pair_of(kept) for kept in state["marked"])
         if state["learnt"] is not None:
             self._refiner = copy.deepcopy(self._unlearnt)
             self._refiner.load_state_dict(state["learnt"])
@@ -355,6 +355,16 @@ class RefinedTracker:
         grid = torch.zeros(self._grid_hw[0] * scale, self._grid_hw[1] * scale)
         view.of(grid, scale).copy_(soft)
         return np.asarray(cv2.resize(grid.numpy(), self._size_hw[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def kept_pair(picture: Picture, mask: Mask) -> tuple[Tensor, Tensor]:
+    """A picture and its mask as a state holds them."""
+    return torch.from_numpy(picture.copy()), torch.from_numpy(mask.copy())
+
+
+def pair_of(kept: tuple[Tensor, Tensor]) -> tuple[Picture, Mask]:
+    """The picture and the mask that ``kept_pair`` was given."""
+    return kept[0].numpy(), kept[1].numpy()
 
 
 def _redrawn(picture: Picture, soft: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:

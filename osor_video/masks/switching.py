@@ -10,11 +10,10 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from osor_video.flow.estimate import FlowPair
 from osor_video.masks.drift import DriftWatch
-from osor_video.masks.refined import LEARNT_FRAMES, RefinedTracker
+from osor_video.masks.refined import LEARNT_FRAMES, RefinedTracker, kept_pair, pair_of
 from osor_video.masks.track import MaskTracker, State, TrackedFrame
 from osor_video.tensors import Mask, Picture
 
@@ -55,8 +54,8 @@ class SwitchingTracker:
         """Begin with the user's mask [H, W] of a frame [H, W, 3], or go on with one that corrects."""
         if self._trained is not None:
             return self._trained.start(picture, mask)
-        self._marked.append((picture, mask))
         self._last = picture, mask
+        self._marked.append(self._last)
         self._watch.see(mask, 1.0, None, exact=True, cut=False)
         self._signs.clear()
         return self._quick.start(picture, mask)
@@ -93,8 +92,9 @@ class SwitchingTracker:
             "quick": self._quick.state(),
             "watch": self._watch.state(),
             "signs": list(self._signs),
-            "marked": [_kept(picture, mask) for picture, mask in self._marked],
-            "last": _kept(*self._last),
+            "marked": [kept_pair(*pair) for pair in self._marked],
+            # A frame that was marked stays the same one: who takes over there does not look at it twice.
+            "last": None if self._last is self._marked[-1] else kept_pair(*self._last),
         }
 
     def go_on(self, state: State) -> None:
@@ -104,12 +104,7 @@ class SwitchingTracker:
             self._trained.go_on(state["trained"])
             return
         self._quick.go_on(state["quick"])
-        self._marked.extend((picture.numpy(), mask.numpy()) for picture, mask in state["marked"])
-        picture, mask = state["last"]
-        self._last = picture.numpy(), mask.numpy()
+        self._marked.extend(pair_of(kept) for kept in state["marked"])
+        self._last = self._marked[-1] if state["last"] is None else pair_of(state["last"])
         self._watch.go_on(self._last[1], state["watch"])
         self._signs.extend(state["signs"])
-
-
-def _kept(picture: Picture, mask: Mask) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(picture.copy()), torch.from_numpy(mask.copy())

@@ -102,6 +102,16 @@ def test_it_goes_on_where_another_stood(
     assert again.doubted
 
 
+def test_it_goes_on_from_the_marked_frame(features: RecognitionFeatures, world: World) -> None:
+    steps = steps_of([world.frames[0], *covered(world, 1)[1:3], *world.frames[3:6]])
+    whole, again = built(features), built(features)
+    whole.start(steps[0].picture, world.masks[0])
+    again.go_on(whole.state())
+    both = [[tracker.step(frame.picture, frame.flow) for frame in steps[1:]] for tracker in (whole, again)]
+    assert same(*both)
+    assert again.doubted
+
+
 def test_a_correction_is_learnt_from_by_who_takes_over(
     features: RecognitionFeatures, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
