@@ -44,10 +44,10 @@ class DecodeConfig(_Stage):
 class FlowConfig(_Stage):
     """Optical flow between neighbouring frames."""
 
-    backend: Literal["auto", "raft", "dis"] = "auto"
-    """auto takes RAFT when weights are to be had without a download, else OpenCV's DIS flow."""
+    backend: Literal["raft", "dis"] = "raft"
+    """RAFT-small, polished by OpenCV's DIS; or DIS alone."""
     weights: Path | None = None
-    """A torchvision raft_small state dict (.safetensors or .pth)."""
+    """Another state dict of torchvision's raft_small (.safetensors or .pth) in place of the package's."""
     height_px: int = Field(default=136, ge=128, le=1080)
     """Height at which RAFT works for 16:9, others get the same area; its cost grows with the square of the area."""
     fine_px: int = Field(default=256, ge=128, le=2160)

@@ -61,7 +61,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ),
         ({"flow.height_px": 9}, r"flow\.height_px is 9, expected greater than or equal to 128\."),
         ({"flow.height_px": "tall"}, r"flow\.height_px is 'tall', expected a valid integer"),
-        ({"flow.backend": "x"}, r"flow\.backend is 'x', expected 'auto', 'raft' or 'dis'\."),
+        ({"flow.backend": "x"}, r"flow\.backend is 'x', expected 'raft' or 'dis'\."),
         ({"flow": 3}, r"flow is 3, expected a valid dictionary"),
         ({"flow.height_px.x": 3}, r"flow\.height_px is \{'x': 3\}, expected a valid integer"),
     ],

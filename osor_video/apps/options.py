@@ -86,12 +86,15 @@ Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or
 Precision = Annotated[
     str | None, typer.Option("--dtype", help="auto, float32, bfloat16 or float16, of SDXL and FLUX.")
 ]
-Flow = Annotated[str | None, typer.Option("--flow", help="auto, raft or dis.")]
+Flow = Annotated[str | None, typer.Option("--flow", help="raft, or dis, which is quicker.")]
 Tracker = Annotated[
     str | None,
     typer.Option("--tracker", help="auto, propagate, refined (a trained network), or sam2 (extra sam)."),
 ]
-FlowWeights = Annotated[Path | None, typer.Option("--flow-weights", help="A raft_small state dict.")]
+FlowWeights = Annotated[
+    Path | None,
+    typer.Option("--flow-weights", help="Another raft_small state dict in place of the package's."),
+]
 Fill = Annotated[
     str | None,
     typer.Option(

@@ -10,16 +10,13 @@ SHOWN_FRAMES = 12
 
 def summary(report: RunReport) -> str:
     """What was done and how well, a line each."""
-    from osor_video.flow.weights import HOW_TO_GET_RAFT  # noqa: PLC0415  (loads torch)
-
     height, width = report.size_hw
-    hint = f"; {HOW_TO_GET_RAFT}" if report.flow.startswith("DIS") else ""
     lines = [
         (
             "frames",
             f"{report.frames}, {width}x{height}; {report.wall_s:.1f} s, {report.frames_per_s:.1f} frames/s",
         ),
-        ("flow", report.flow + hint),
+        ("flow", report.flow),
         ("model", f"{report.model}, fill {report.fill}"),
         ("decoder", report.decoder),
         (

@@ -67,7 +67,7 @@ def test_remove_writes_clip_masks_and_report_and_sums_up(material: Material, tmp
     values = json.loads(report.read_text(encoding="utf-8"))
     assert values["frames"] == FRAMES
     assert values["model"] == "tiny"
-    for part in ("DIS", "--flow-weights", "tiny", "real background", "score", "MiB", str(output)):
+    for part in ("DIS", "tiny", "real background", "score", "MiB", str(output)):
         assert part in result.stdout
     assert result.stderr == ""
 

@@ -20,7 +20,7 @@ REPORT = RunReport(
     wall_s=8.0,
     seconds={},
     decoder="decord: plain 8-bit 4:2:0",
-    flow="RAFT small (torchvision)",
+    flow="RAFT-small (bundled)",
     model="compact",
     fill="auto",
     borrowed=0.874,
@@ -37,7 +37,7 @@ def test_a_good_run_says_no_more_than_needed() -> None:
         *("frames", "flow", "model", "decoder", "hole", "mask", "memory", "outside", "written")
     ]
     assert "20, 448x256; 8.0 s, 2.5 frames/s" in lines[0]
-    assert "--flow-weights" not in lines[1]
+    assert lines[1].endswith(" RAFT-small (bundled)")
     assert "87% real background" in lines[4]
 
 
@@ -50,7 +50,6 @@ def test_doubtful_masks_cuts_and_notes_are_named() -> None:
             cuts=[7],
             untouched=[7],
             notes=["a note"],
-            flow="DIS (OpenCV)",
             peak_memory_mb=None,
         )
     )
@@ -60,7 +59,6 @@ def test_doubtful_masks_cuts_and_notes_are_named() -> None:
     assert "new shots at frames 7; nothing is touched in the shots that begin at 7 " in text
     assert "--mask 7=FILE.png" in text
     assert "note     a note" in text
-    assert "--flow-weights FILE" in text
     assert "memory" not in text
 
 

@@ -1,10 +1,12 @@
-"""Which flow is built, and each way that weights can be wrong; torch's cache is the test's own folder."""
+"""Which flow is built, what the package's weights are worth, and each way that weights can be wrong."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -12,25 +14,13 @@ from safetensors.torch import save_file
 
 from osor_video.config import FlowConfig
 from osor_video.errors import WeightsError
-from osor_video.flow.estimate import DisFlow, RaftFlow
-from osor_video.flow.weights import build_flow
+from osor_video.flow.estimate import DisFlow, RaftFlow, encode_frames, enlarge_flow, match_frames
+from osor_video.flow.weights import BUNDLED, build_flow, weights_file
+from osor_video.removal.record import sha256_of
+from osor_video.tensors import picture_to_tensor
+from osor_video.training.validate_flow import beats_dis
 
-CACHED = "hub/checkpoints/raft_small_C_T_V2-01064c6d.pth"
-
-
-@pytest.fixture(autouse=True)
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The place of the package's own weights: empty, until a test puts some there."""
-    path = tmp_path / "package/raft_small.safetensors"
-    path.parent.mkdir()
-    monkeypatch.setattr("osor_video.flow.weights.BUNDLED", path)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    return tmp_path / "torch"
+CLIP = Path(__file__).parents[2] / "clips" / "walk.mp4"
 
 
 @pytest.fixture
@@ -42,16 +32,48 @@ def raft_state() -> dict[str, Any]:
         return dict(raft_small().state_dict())
 
 
-def test_auto_without_weights_is_dis() -> None:
+def test_without_a_word_raft_has_the_packages_weights() -> None:
     flow = build_flow(FlowConfig())
+    assert isinstance(flow, RaftFlow)
+    assert flow.name == "RAFT-small (bundled)"
+    assert weights_file(FlowConfig()) == BUNDLED
+
+
+def test_dis_is_taken_when_asked_for_and_needs_no_weights(tmp_path: Path) -> None:
+    flow = build_flow(FlowConfig(backend="dis", weights=tmp_path / "never read.pth"))
     assert isinstance(flow, DisFlow)
     assert flow.name == "DIS (OpenCV)"
+    assert weights_file(FlowConfig(backend="dis")) is None
 
 
-def test_dis_is_taken_when_asked_for_whatever_is_cached(torch_home: Path) -> None:
-    (torch_home / CACHED).parent.mkdir(parents=True)
-    (torch_home / CACHED).write_bytes(b"never read")
-    assert isinstance(build_flow(FlowConfig(backend="dis")), DisFlow)
+def test_the_packages_weights_are_those_of_the_record_and_beat_dis() -> None:
+    record = json.loads(BUNDLED.with_suffix(".json").read_text(encoding="utf-8"))
+    assert record["sha256"] == sha256_of(BUNDLED)
+    assert beats_dis(record["validation"])
+
+
+def test_the_packages_weights_follow_a_picture_that_shifts() -> None:
+    """By 13 pixels to the right and 6 down, on eighths of the size and without the help of DIS."""
+    with av.open(str(CLIP)) as container:
+        picture = picture_to_tensor(next(container.decode(video=0)).to_ndarray(format="rgb24"))
+    net = build_flow(FlowConfig())._net
+    first, second = (
+        encode_frames(net, picture[..., 16 - y : 240 - y, 24 - x : 424 - x]) for x, y in ((0, 0), (13, 6))
+    )
+    *_, cells = match_frames(net, first, second, 4)
+    forward, backward = enlarge_flow(cells)[..., 32:-32, 32:-32].flatten(2).median(dim=2).values.tolist()
+    assert forward == pytest.approx([13.0, 6.0], abs=1.0)
+    assert backward == pytest.approx([-13.0, -6.0], abs=1.0)
+
+
+def test_a_package_without_its_weights_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("osor_video.flow.weights.BUNDLED", tmp_path / "raft_small.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"do not exist\. The package is incomplete; .* or pass --flow dis"
+    ):
+        build_flow(FlowConfig())
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -63,25 +85,6 @@ def test_a_given_file_makes_raft(tmp_path: Path, raft_state: dict[str, Any], suf
     assert flow.name == f"RAFT-small (mine{suffix})"
     picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
     assert flow.match(flow.encode(picture), flow.encode(picture)).forward.shape == (1, 2, 128, 128)
-
-
-def test_auto_takes_what_torchvision_has_cached(torch_home: Path, raft_state: dict[str, Any]) -> None:
-    (torch_home / CACHED).parent.mkdir(parents=True)
-    torch.save(raft_state, torch_home / CACHED)
-    assert build_flow(FlowConfig()).name == "RAFT-small (torchvision)"
-
-
-def test_auto_takes_the_packages_weights_last(
-    tmp_path: Path, torch_home: Path, bundled: Path, raft_state: dict[str, Any]
-) -> None:
-    save_file({name: value.half() for name, value in raft_state.items()}, bundled)
-    assert build_flow(FlowConfig()).name == "RAFT-small (bundled)"
-    assert build_flow(FlowConfig(backend="dis")).name == "DIS (OpenCV)"
-    (torch_home / CACHED).parent.mkdir(parents=True)
-    torch.save(raft_state, torch_home / CACHED)
-    assert build_flow(FlowConfig()).name == "RAFT-small (torchvision)"
-    save_file(raft_state, tmp_path / "mine.safetensors")
-    assert build_flow(FlowConfig(weights=tmp_path / "mine.safetensors")).name.endswith("(mine.safetensors)")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
