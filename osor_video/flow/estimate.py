@@ -24,7 +24,7 @@ from osor_video.tensors import Picture, picture_to_tensor, resize_flow
 
 WIDE = 16 / 9
 """Aspect of the picture whose height settings name."""
-POLISHED_FROM = 1
+POLISHED_FROM = 2
 """Coarsest scale at which DIS corrects RAFT, in halvings of RAFT's size: what is coarser RAFT knows better."""
 
 
@@ -181,7 +181,6 @@ class RaftFlow:
         self._updates = updates
         self._device = device
         self._search = _dense_search()
-        self._search.setCoarsestScale(POLISHED_FROM + round(log2(self._fine_px / height_px)))
 
     @torch.inference_mode()
     def encode(self, picture: Picture) -> RaftView:
@@ -194,8 +193,9 @@ class RaftFlow:
     def match(self, a: RaftView, b: RaftView) -> FlowPair:
         """Flow of both directions between two encoded frames."""
         *_, cells = match_frames(self._net, a.cells, b.cells, self._updates)
-        size_hw = a.grey.shape
-        forward, backward = (_flow_array(flow, size_hw) for flow in enlarge_flow(cells).cpu().split(1))
+        flows, size_hw = enlarge_flow(cells).cpu(), a.grey.shape
+        self._search.setCoarsestScale(POLISHED_FROM + round(log2(size_hw[0] / flows.shape[-2])))
+        forward, backward = (_flow_array(flow, size_hw) for flow in flows.split(1))
         return FlowPair(
             _flow_tensor(self._search.calc(a.grey, b.grey, forward)),
             _flow_tensor(self._search.calc(b.grey, a.grey, backward)),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from osor_video.flow.estimate import (
+    POLISHED_FROM,
     DisFlow,
     FlowPair,
     RaftFlow,
@@ -59,6 +60,18 @@ def test_what_raft_finds_is_polished_to_single_pixels(raft_net: Any) -> None:
     for found, wanted in ((pair.forward[inner], (2, -1)), (pair.backward[inner], (-2, 1))):
         assert float((found - torch.tensor(wanted).view(1, 2, 1, 1)).abs().mean()) < 0.2
     assert flow.name == "RAFT-small (test)"
+
+
+@pytest.mark.parametrize(("height_px", "halvings"), [(128, 0), (256, 1), (720, 1)])
+def test_the_polish_begins_at_the_same_scale_of_raft_whatever_the_picture(
+    raft_net: Any, height_px: int, halvings: int
+) -> None:
+    """Few lines are not searched as if there were many: there DIS would undo what RAFT found."""
+    flow = RaftFlow(raft_net, 128, 256, 1, "test", torch.device("cpu"))
+    picture = np.zeros((height_px, height_px * 16 // 9, 3), np.uint8)
+    seen = flow.encode(picture)
+    flow.match(seen, seen)
+    assert flow._search.getCoarsestScale() == POLISHED_FROM + halvings
 
 
 def test_raft_frames_can_be_matched_again_with_the_next_one(raft_net: Any) -> None:
