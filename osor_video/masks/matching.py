@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 TEMPERATURE = 0.03
-BLOCK_CELLS = 8
-"""Side of the squares of cells that are compared with their surroundings together."""
-NOTHING = -1.0
-"""Label where nothing is remembered."""
+BAND_CELLS = 8
+"""Rows of cells that are compared with their surroundings together."""
+FAR = -1e3
+"""Added to the exponent of what does not take part."""
+LEAST_EXPONENT = -80.0
+"""Its exponential is next to nothing beside that of the least similarity, and still a normal number: others take a hundred times as
+long."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,11 @@ def compare_anywhere(features: Tensor, memory: Remembered) -> Tensor:
     The best similarity to a cell of the object (label above one half), the best to one of the background, 0 in the absence of
     any, and the label that a softmax over all similarities gives.
     """
-    queries, keys, labels = features.flatten(1).T, memory.features.flatten(1), memory.label.flatten()
+    queries, keys, labels = _queries(features), memory.features.flatten(1), memory.label.flatten()
     sides = labels > 0.5, labels <= 0.5
-    scores = [queries @ keys[:, side] for side in sides]
-    best = [_best(side) for side in scores]
-    top = torch.maximum(*best)[:, None]
-    weights = [side.sub_(top).div_(TEMPERATURE).exp_() for side in scores]
+    exponents = [_exponents(queries, keys[:, side]) for side in sides]
+    best = [_best(side) for side in exponents]
+    weights = [side.exp_() for side in exponents]
     recalled = sum(weight @ labels[side] for weight, side in zip(weights, sides, strict=True))
     return _maps(best, recalled / sum(weight.sum(1) for weight in weights)).view(3, *features.shape[1:])
 
@@ -58,64 +59,74 @@ def compare_nearby(
     features: Tensor, origin: tuple[int, int], memory: Sequence[Remembered], reach_cells: int
 ) -> Tensor:
     """``compare_anywhere`` of a view at ``origin`` and all of ``memory``, at most ``reach_cells`` rows and columns away."""
-    height, width = features.shape[1:]
-    side, reach = BLOCK_CELLS, reach_cells
-    rows, columns = (-(-length // side) for length in (height, width))
-    padded = F.pad(features, (0, columns * side - width, 0, rows * side - height))
-    queries = (
-        padded.unfold(1, side, side)
-        .unfold(2, side, side)
-        .permute(1, 2, 3, 4, 0)
-        .reshape(rows * columns, side**2, -1)
-    )
-    scores, labels = [], []
+    bands = [
+        _compare_band(band, (origin[0] + index * BAND_CELLS, origin[1]), memory, reach_cells)
+        for index, band in enumerate(features.split(BAND_CELLS, dim=1))
+    ]
+    return torch.cat(bands, dim=1)
+
+
+def _compare_band(
+    features: Tensor, origin: tuple[int, int], memory: Sequence[Remembered], reach: int
+) -> Tensor:
+    """``compare_nearby`` of some rows [C, b, w]."""
+    queries = _queries(features)
+    best = [queries.new_zeros(len(queries)) for _ in range(2)]
+    # The sum of the weights, and of the labels with these weights.
+    total = queries.new_zeros(len(queries), 2)
     for frame in memory:
-        keys, label = _surroundings(frame, origin, (rows, columns), reach)
-        scores.append(torch.bmm(queries, keys))
-        labels.append(label)
-    every, label = torch.cat(scores, dim=2), torch.cat(labels, dim=1)[:, None]
-    there = _in_reach(reach).to(label.device).repeat(1, len(memory)) & (label >= 0)
-    every.masked_fill_(~there, NOTHING)
-    best = [_best(every.masked_fill(other, NOTHING)) for other in (label <= 0.5, label > 0.5)]
-    # What is not there weighs nothing: it lies at least 1 / TEMPERATURE below the best.
-    weights = every.sub_(torch.maximum(*best)[..., None]).div_(TEMPERATURE).exp_()
-    recalled = (weights @ label.transpose(1, 2))[..., 0] / weights.sum(2)
-    recalled = recalled.where(there.any(2), 0.0).clamp(min=0)
-    grid = _maps(best, recalled).view(3, rows, columns, side, side).transpose(2, 3)
-    return grid.reshape(3, rows * side, columns * side)[:, :height, :width]
+        rows, columns = (
+            _within(
+                frame.origin[axis], frame.label.shape[axis], origin[axis], features.shape[axis + 1], reach
+            )
+            for axis in range(2)
+        )
+        keys, label = frame.features[:, rows, columns], frame.label[rows, columns].flatten()
+        if not len(label):
+            continue
+        exponents = _exponents(queries, keys.flatten(1)).view(*features.shape[1:], *keys.shape[1:])
+        # What is in reach is a product of rows and columns: two small tests instead of one of every pair of cells.
+        for axis, span in enumerate((rows, columns)):
+            far = _far(frame.origin[axis], span, origin[axis], features.shape[axis + 1], reach).to(exponents)
+            exponents += far[:, None, :, None] if axis == 0 else far[None, :, None, :]
+        exponents = exponents.view(len(queries), len(label))
+        for side, other in enumerate((label <= 0.5, label > 0.5)):
+            best[side] = torch.maximum(best[side], _best(exponents + FAR * other))
+        total += exponents.clamp_(min=LEAST_EXPONENT).exp_() @ torch.stack(
+            [torch.ones_like(label), label], dim=1
+        )
+    recalled = total[:, 1] / total[:, 0].clamp(min=torch.finfo(total.dtype).tiny)
+    return _maps(best, recalled).view(3, *features.shape[1:])
 
 
-def _best(scores: Tensor) -> Tensor:
-    return scores.amax(-1).clamp(min=0) if scores.shape[-1] else scores.new_zeros(scores.shape[:-1])
+def _queries(features: Tensor) -> Tensor:
+    """Features [C, h, w] as rows [h w, C], such that their products are similarities over the temperature."""
+    return features.flatten(1).T / TEMPERATURE
+
+
+def _exponents(queries: Tensor, keys: Tensor) -> Tensor:
+    """(similarity - 1) / temperature [N, K], never above 0."""
+    return torch.addmm(queries.new_full((1,), -1 / TEMPERATURE), queries, keys)
+
+
+def _best(exponents: Tensor) -> Tensor:
+    """The best similarity of each row of exponents [N, K], 0 at least."""
+    if not exponents.shape[-1]:
+        return exponents.new_zeros(exponents.shape[:-1])
+    return (exponents.amax(-1) * TEMPERATURE + 1).clamp(min=0)
 
 
 def _maps(best: list[Tensor], recalled: Tensor) -> Tensor:
     return torch.stack([5 * (best[0] - 0.8), 5 * (best[1] - 0.8), recalled])
 
 
-def _surroundings(
-    frame: Remembered, origin: tuple[int, int], blocks: tuple[int, int], reach: int
-) -> tuple[Tensor, Tensor]:
-    """Features [N, C, K] and labels [N, K] of the squares of cells around each block of a view at ``origin``."""
-    size = BLOCK_CELLS + 2 * reach
-    both = frame.features.new_zeros(
-        len(frame.features) + 1, *(count * BLOCK_CELLS + 2 * reach for count in blocks)
-    )
-    both[-1] = NOTHING
-    inside, taken = [], []
-    for axis, length in enumerate(frame.label.shape):
-        before = frame.origin[axis] - origin[axis] + reach
-        first, last = max(before, 0), min(before + length, both.shape[axis + 1])
-        inside.append(slice(first, max(last, first)))
-        taken.append(slice(first - before, max(last, first) - before))
-    both[:-1, inside[0], inside[1]] = frame.features[:, taken[0], taken[1]]
-    both[-1, inside[0], inside[1]] = frame.label[taken[0], taken[1]]
-    cut = both.unfold(1, size, BLOCK_CELLS).unfold(2, size, BLOCK_CELLS)
-    flat = cut.permute(1, 2, 0, 3, 4).reshape(blocks[0] * blocks[1], len(both), size**2)
-    return flat[:, :-1], flat[:, -1]
+def _within(start: int, length: int, first: int, count: int, reach: int) -> slice:
+    """Which of ``length`` places from ``start`` on lie in reach of any of ``count`` places from ``first`` on."""
+    low = max(first - reach - start, 0)
+    return slice(low, max(min(first + count + reach - start, length), low))
 
 
-def _in_reach(reach: int) -> Tensor:
-    """Whether each cell of a block [B^2] reaches each cell of its surroundings, bool [B^2, (B + 2 reach)^2]."""
-    near = (torch.arange(BLOCK_CELLS)[:, None] + reach - torch.arange(BLOCK_CELLS + 2 * reach)).abs() <= reach
-    return (near[:, None, :, None] & near[None, :, None, :]).reshape(BLOCK_CELLS**2, -1)
+def _far(start: int, span: slice, first: int, count: int, reach: int) -> Tensor:
+    """``FAR`` [count, places of ``span``] where one is out of reach of the other, else 0."""
+    apart = torch.arange(first, first + count)[:, None] - torch.arange(start + span.start, start + span.stop)
+    return FAR * (apart.abs() > reach)

@@ -6,7 +6,7 @@ from the carried mask, and the ground's, a homography and what parallax adds to 
 own flow agrees with, as far as the pictures bear it out: flow bleeds over edges, colours do not. (Motion as a cue of its own:
 Papazoglou and Ferrari, ICCV 2013.)
 
-Convention: motions are float32 [2, h, w] at the flow's size, from the later frame back to the earlier one.
+Convention: motions are float32 [2, h, w] at half the flow's size, from the later frame back to the earlier one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture, resize_flow
 
 FINER = 2
-"""Pictures are compared at this many times the flow's size."""
+"""Pictures are compared at the flow's size, and motions, which are smooth but for the object's edge, at this part of it."""
 NOISE_PX = 0.3
 """Differences of motion below this say nothing."""
 MOST = 2.0
@@ -54,12 +54,15 @@ class MotionEvidence:
         self._gathered: Tensor | None = None
 
     def step(self, earlier: Picture, later: Picture, carried: FloatMap, flow: FlowPair) -> FloatMap:
-        """Evidence [2 h, 2 w] on the frame ``later`` that a pixel is the object's, above 0, or the ground's, below.
+        """Evidence at the flow's size, even, on the frame ``later`` that a pixel is the object's, above 0, or the ground's, below.
 
-        ``earlier`` and ``later`` are [H, W, 3], ``carried`` [h, w] in [0, 1] is the object's mask brought over to ``later``.
+        ``earlier`` and ``later`` are [H, W, 3], ``carried`` in [0, 1], of the flow's size, is the object's mask brought over to
+        ``later``.
         """
-        motion: Motion = flow.backward[0].numpy()
-        now = evidence(earlier, later, carried, motion)
+        height, width = (side // FINER for side in carried.shape)
+        motion: Motion = resize_flow(flow.backward, (height, width))[0].numpy()
+        covered = cv2.resize(carried, (width, height), interpolation=cv2.INTER_AREA)
+        now = evidence(earlier, later, np.asarray(covered), motion)
         back = resize_flow(flow.backward, (now.shape[0], now.shape[1]))
         gathered = (1 - MEMORY) * torch.from_numpy(now)[None, None]
         if self._gathered is not None:

@@ -20,6 +20,8 @@ MARGIN = 0.03
 """Surroundings shown to GrabCut, as a share of the picture's height."""
 DECIDED = 0.15, 0.85
 """Shares of a trained network beyond which its word is taken: it errs less than matching does."""
+REDRAWN_MARGIN = 0.25
+"""Surroundings shown to GrabCut where a trained network's word is redrawn, over the object's side."""
 MOST_CHANGE = 0.12
 """Of the object's area, what colour and edges may change at most; where they want more, they are misled."""
 
@@ -31,13 +33,9 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     kind the label is cut at one half.
     """
     coarse = label > 0.5
-    ys, xs = np.nonzero(label > SURE_BACKGROUND)
     if not coarse.any():
         return coarse
-    margin = max(2, round(MARGIN * label.shape[0]))
-    box = np.s_[
-        max(ys.min() - margin, 0) : ys.max() + margin + 1, max(xs.min() - margin, 0) : xs.max() + margin + 1
-    ]
+    box = _box(label > SURE_BACKGROUND, max(2, round(MARGIN * label.shape[0])))
     trimap = np.where(coarse[box], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[label[box] > SURE_OBJECT] = cv2.GC_FGD
     trimap[label[box] < SURE_BACKGROUND] = cv2.GC_BGD
@@ -55,14 +53,18 @@ def redrawn(picture: Picture, share: FloatMap) -> FloatMap | None:
     """
     fine = cv2.resize(share, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     coarse = fine > 0.5
-    trimap = np.where(coarse, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[fine < DECIDED[0]], trimap[fine > DECIDED[1]] = cv2.GC_BGD, cv2.GC_FGD
+    if not coarse.any():
+        return None
+    box = _box(fine > DECIDED[0], max(8, round(REDRAWN_MARGIN * float(np.sqrt(coarse.sum())))))
+    trimap = np.where(coarse[box], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[fine[box] < DECIDED[0]], trimap[fine[box] > DECIDED[1]] = cv2.GC_BGD, cv2.GC_FGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
         return None
-    found = grab_cut(picture, trimap, rounds=1)
-    if abs(int(found.sum()) - int(coarse.sum())) >= MOST_CHANGE * coarse.sum():
+    found = np.zeros(coarse.shape, np.float32)
+    found[box] = grab_cut(picture[box], trimap, rounds=1)
+    if abs(float(found.sum()) - int(coarse.sum())) >= MOST_CHANGE * coarse.sum():
         return None
-    return np.asarray(found, np.float32)
+    return found
 
 
 def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | None = None) -> Mask:
@@ -86,12 +88,19 @@ def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | 
 
 def _surroundings(region: Mask) -> tuple[slice, slice]:
     """The bounding box of ``region`` [H, W] with some background about it."""
-    ys, xs = np.nonzero(region)
-    margin_y, margin_x = (max(8, round(SURROUNDINGS * (np.ptp(places) + 1))) for places in (ys, xs))
-    return np.s_[
-        max(ys.min() - margin_y, 0) : ys.max() + margin_y + 1,
-        max(xs.min() - margin_x, 0) : xs.max() + margin_x + 1,
-    ]
+    return _box(
+        region, *(max(8, round(SURROUNDINGS * (np.ptp(places) + 1))) for places in np.nonzero(region))
+    )
+
+
+def _box(region: Mask, margin_y: int, margin_x: int | None = None) -> tuple[slice, slice]:
+    """The bounding box of ``region`` [H, W], widened on all sides; ``margin_x`` as ``margin_y`` if not given."""
+    margins = margin_y, margin_y if margin_x is None else margin_x
+    spans = zip(np.nonzero(region), margins, strict=True)
+    rows, columns = (
+        slice(max(int(places.min()) - margin, 0), int(places.max()) + margin + 1) for places, margin in spans
+    )
+    return rows, columns
 
 
 def grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> Mask:

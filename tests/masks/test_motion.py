@@ -97,11 +97,17 @@ def test_where_all_move_alike_nothing_is_said() -> None:
     assert np.abs(found[4:-4, 8:-8]).mean() < 0.1
 
 
+def _as_estimated(index: int) -> tuple[FloatMap, FlowPair]:
+    """The object and the flow at the pictures' size."""
+    size_hw = 2 * SIZE_HW[0], 2 * SIZE_HW[1]
+    carried: FloatMap = cv2.resize(_box(index).astype(np.float32), size_hw[::-1])
+    return carried, _flow(index).resized(size_hw)
+
+
 def test_evidence_gathers_and_can_be_forgotten() -> None:
     gathered = MotionEvidence()
     first, second = (
-        gathered.step(_shown(index - 1), _shown(index), _box(index).astype(np.float32), _flow(index))
-        for index in (1, 2)
+        gathered.step(_shown(index - 1), _shown(index), *_as_estimated(index)) for index in (1, 2)
     )
     assert 0 < _mean(first, _box(1)) < _mean(second, _box(2))
     again = MotionEvidence()
@@ -109,7 +115,7 @@ def test_evidence_gathers_and_can_be_forgotten() -> None:
     assert again.state is gathered.state
     gathered.forget()
     assert gathered.state is None
-    anew = gathered.step(_shown(1), _shown(2), _box(2).astype(np.float32), _flow(2))
+    anew = gathered.step(_shown(1), _shown(2), *_as_estimated(2))
     assert 0 < _mean(anew, _box(2)) < _mean(second, _box(2)) - 0.2
 
 
