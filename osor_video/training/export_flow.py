@@ -30,7 +30,7 @@ def export_flow(config: FlowTrainingConfig, run: Path, figures_file: Path, targe
     facts = load_averaged(network, run)
     about = {
         "architecture": "torchvision.models.optical_flow.raft_small",
-        "data": f"sequences made on the fly; {DATA}",
+        "data": f"sequences made on the fly; {DATA}, and whole as photographs",
         "size_hw": [config.sequence.height_px, config.sequence.width_px],
         "updates": config.updates,
     }
