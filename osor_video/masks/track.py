@@ -2,7 +2,8 @@
 
 Two witnesses are heard for each cell: what the flow carries over from the frame before, counted only where the
 forward-backward test trusts it (so the background that the object uncovers keeps nothing of the mask), and what the
-features of remembered frames say. GrabCut draws the edge.
+features of remembered frames say. What moves as the object does (``motion.py``) stays a part of it even where it has come to look
+like the ground. GrabCut draws the edge.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import validity, warp
 from osor_video.masks.features import CELL_PX, RecognitionFeatures
 from osor_video.masks.memory import Remembered, recall
+from osor_video.masks.motion import MotionEvidence
 from osor_video.masks.snap import snap
 from osor_video.shapes import dilate
 from osor_video.tensors import FloatMap, Mask, Picture
@@ -33,6 +35,9 @@ OLDER_EVERY = 8
 it is uncovered; with the last four frames alone a mask smears along it."""
 MAX_ENLARGEMENT = 3.0
 """Small pictures are enlarged at most so much for the features: beyond it there is nothing more to see."""
+MOVING = 0.35
+"""Say of the evidence of motion, in log-odds, where the flow is trusted to carry the object to. More of it takes in more of the
+ground; without it a part that no remembered look resembles is lost for good, such as the front of a car that turns."""
 State = dict[str, Any]
 """Names with what can be written to a file: tensors, numbers, text, and lists, tuples and dicts of these."""
 MIN_PART = 0.1
@@ -67,12 +72,14 @@ class MaskTracker:
         self._features = features
         self._config = config
         self._mask: Mask | None = None
+        self._motion = MotionEvidence()
 
     def start(self, picture: Picture, mask: Mask) -> TrackedFrame:
         """Begin with the user's mask [H, W] of the first frame [H, W, 3]."""
         self._size_hw: tuple[int, int] = mask.shape
         self._grid_hw = self._choose_grid(mask)
-        self._mask = mask
+        self._mask, self._picture = mask, picture
+        self._motion.forget()
         view = self._look(picture, self._reach(mask, self._config.first_reach_cells))
         label = view.crop(torch.from_numpy(_cells(mask, self._grid_hw)))
         self._first = Remembered(view.features, label, view.origin, self._config.first_reach_cells)
@@ -93,9 +100,13 @@ class MaskTracker:
             self._mask = np.zeros(self._size_hw, dtype=bool)
             return TrackedFrame(self._mask, 1.0)
         view = self._look(picture, self._reach(self._mask, self._config.recent_reach_cells))
-        label, score = self._fuse(view, flow, self._mask)
-        self._mask = main_parts(snap(picture, self._on_frame(label, view)))
-        # The soft label is remembered, not the snapped mask: an edge drawn wrongly once would be learnt.
+        carried, trust = self._carry(flow, self._mask), validity(flow.backward, flow.forward)
+        label, score = self._fuse(view, torch.cat([carried, trust]))
+        moving = self._motion.step(self._picture, picture, carried[0, 0].numpy(), flow)
+        kept = with_motion(label, moving, carried * trust, self._grid_hw, view.origin)
+        self._picture = picture
+        self._mask = main_parts(snap(picture, self._on_frame(kept, view)))
+        # The label is remembered, without what motion adds to it, and not the snapped mask: an error made once would be learnt.
         self._remember(Remembered(view.features, label, view.origin, self._config.recent_reach_cells))
         return TrackedFrame(self._mask, score)
 
@@ -104,6 +115,8 @@ class MaskTracker:
         assert self._mask is not None  # asked for once it has begun
         return {
             "mask": torch.from_numpy(self._mask.copy()),
+            "picture": torch.from_numpy(self._picture.copy()),
+            "motion": self._motion.state,
             "grid_hw": self._grid_hw,
             "first": self._first.kept(),
             "last": [frame.kept() for frame in self._last],
@@ -113,7 +126,8 @@ class MaskTracker:
 
     def go_on(self, state: State) -> None:
         """Stand where the tracker stood that said ``state``."""
-        self._mask = state["mask"].numpy()
+        self._mask, self._picture = state["mask"].numpy(), state["picture"].numpy()
+        self._motion.state = state["motion"]
         self._size_hw, self._grid_hw = self._mask.shape, state["grid_hw"]
         self._first = Remembered(*state["first"])
         self._forget()
@@ -166,10 +180,16 @@ class MaskTracker:
         part = whole[top * CELL_PX : bottom * CELL_PX, left * CELL_PX : right * CELL_PX]
         return _View(self._features.encode(np.ascontiguousarray(part)), (top, left))
 
-    def _fuse(self, view: _View, flow: FlowPair, last: Mask) -> tuple[Tensor, float]:
-        """Label [h, w] from both witnesses, and the score: how alike they and the remembered looks are."""
-        carried, trust = (view.crop(grid) for grid in self._carry(flow, last))
-        near = view.crop(torch.from_numpy(self._reach(last, self._config.recent_reach_cells)))
+    def _fuse(self, view: _View, brought: Tensor) -> tuple[Tensor, float]:
+        """Label [h, w] from both witnesses, and the score: how alike they and the remembered looks are.
+
+        ``brought`` [2, 1, H', W'] is the last mask through the flow, and the trust in it.
+        """
+        assert self._mask is not None  # the mask of the frame before
+        carried, trust = (
+            view.crop(grid) for grid in F.interpolate(brought, self._grid_hw, mode="area")[:, 0]
+        )
+        near = view.crop(torch.from_numpy(self._reach(self._mask, self._config.recent_reach_cells)))
         recalled, similarity = recall(
             view.features, view.origin, near, [self._first, *self._older, *self._last]
         )
@@ -182,14 +202,11 @@ class MaskTracker:
         agreement = float(1 - (recalled - label).abs()[inner].mean())
         return label, alike * agreement
 
-    def _carry(self, flow: FlowPair, last: Mask) -> tuple[Tensor, Tensor]:
-        """The last mask through the flow, and the trust in it, both in [0, 1] on the whole grid of cells."""
+    def _carry(self, flow: FlowPair, last: Mask) -> Tensor:
+        """The last mask through the flow, [1, 1, H', W'] in [0, 1] at the flow's size."""
         size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
         small = cv2.resize(last.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_AREA)
-        trust = validity(flow.backward, flow.forward)
-        carried = warp(torch.from_numpy(small)[None, None], flow.backward)
-        both = F.interpolate(torch.cat([carried, trust]), self._grid_hw, mode="area")
-        return both[0, 0], both[1, 0]
+        return warp(torch.from_numpy(small)[None, None], flow.backward)
 
     def _on_frame(self, label: Tensor, view: _View) -> FloatMap:
         """A view's label [h, w] on the pixels of the frame, 0 outside the view."""
@@ -201,7 +218,30 @@ class MaskTracker:
 
 def _cells(mask: Mask, grid_hw: tuple[int, int]) -> FloatMap:
     """Share of each cell that is masked, [H', W']."""
-    return np.asarray(cv2.resize(mask.astype(np.float32), grid_hw[::-1], interpolation=cv2.INTER_AREA))
+    return _resized(mask.astype(np.float32), grid_hw)
+
+
+def _resized(grid: FloatMap, grid_hw: tuple[int, int]) -> FloatMap:
+    """Means of a map on the cells of a frame, [H', W']."""
+    return np.asarray(cv2.resize(grid, grid_hw[::-1], interpolation=cv2.INTER_AREA))
+
+
+def with_motion(
+    label: Tensor,
+    moving: FloatMap,
+    trusted: Tensor,
+    grid_hw: tuple[int, int],
+    origin: tuple[int, int],
+) -> Tensor:
+    """``label`` [h, w] of a view at ``origin`` with what moves as the object does, where the flow is trusted to carry it.
+
+    ``moving`` [H', W'] is the evidence (``motion.py``), ``trusted`` [1, 1, H'', W''] in [0, 1] the carried object, both of the
+    whole frame, which has ``grid_hw`` cells.
+    """
+    for_it = np.maximum(moving, 0) * cv2.resize(trusted[0, 0].numpy(), moving.shape[::-1])
+    rows, columns = (slice(first, first + count) for first, count in zip(origin, label.shape, strict=True))
+    cells = torch.from_numpy(_resized(for_it, grid_hw))[rows, columns]
+    return torch.special.logit(label, eps=1e-3).add(MOVING * cells).sigmoid()
 
 
 def main_parts(mask: Mask) -> Mask:

@@ -56,7 +56,9 @@ def test_the_packages_weights_follow_a_picture_that_shifts() -> None:
     """By 13 pixels to the right and 6 down, on eighths of the size and without the help of DIS."""
     with av.open(str(CLIP)) as container:
         picture = picture_to_tensor(next(container.decode(video=0)).to_ndarray(format="rgb24"))
-    net = build_flow(FlowConfig())._net
+    flow = build_flow(FlowConfig())
+    assert isinstance(flow, RaftFlow)
+    net = flow._net
     first, second = (
         encode_frames(net, picture[..., 16 - y : 240 - y, 24 - x : 424 - x]) for x, y in ((0, 0), (13, 6))
     )

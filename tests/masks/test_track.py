@@ -11,7 +11,7 @@ from osor_video.config import MaskConfig
 from osor_video.errors import WeightsError
 from osor_video.flow.estimate import FlowPair
 from osor_video.masks.features import RecognitionFeatures, build_features
-from osor_video.masks.track import OLDER_EVERY, MaskTracker, TrackedFrame
+from osor_video.masks.track import MOVING, OLDER_EVERY, MaskTracker, TrackedFrame, with_motion
 from osor_video.tensors import Mask, Picture
 from tests.masks.following import led
 from tests.world import World, jaccard, night
@@ -46,6 +46,22 @@ def test_nothing_smears_behind_the_object(tracked: list[TrackedFrame], world: Wo
 def test_scores_say_how_sure_it_is(tracked: list[TrackedFrame]) -> None:
     assert tracked[0].score == 1.0
     assert all(0.85 < frame.score <= 1 for frame in tracked)
+
+
+def test_what_moves_as_the_object_does_is_kept_where_the_flow_is_trusted() -> None:
+    # Cells of 8 pixels; the view leaves out the first and the last column.
+    label = torch.full((4, 8), 0.45)
+    moving = np.full((32, 80), 2.0, np.float32)
+    moving[:, :24] = -2.0
+    trusted = torch.ones(1, 1, 32, 80)
+    trusted[..., 56:] = 0
+    kept = with_motion(label, moving, trusted, (4, 10), (0, 1))
+    # logit(.45) + MOVING * 2 where it moves as the object does and the flow is trusted; elsewhere as it was.
+    risen = 1 / (1 + np.exp(-(np.log(0.45 / 0.55) + 2 * MOVING)))
+    assert risen > 0.5
+    torch.testing.assert_close(kept[:, 2:6], torch.full((4, 4), float(risen)))
+    torch.testing.assert_close(kept[:, :2], label[:, :2])
+    torch.testing.assert_close(kept[:, 6:], label[:, 6:])
 
 
 def test_after_a_cut_nothing_is_masked(features: RecognitionFeatures, world: World) -> None:
