@@ -1,4 +1,4 @@
-"""Masks grown by a disc, and the parts of masks that touch something."""
+"""Masks grown by a disc, the boxes around them, and the parts of masks that touch something."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ def dilate(mask: Mask, radius_px: int) -> Mask:
 def erode(mask: Mask, radius_px: int) -> Mask:
     """What of ``mask`` [H, W] lies farther than ``radius_px`` from all outside it."""
     return np.asarray(cv2.erode(mask.astype(np.uint8), disc(radius_px)) > 0)
+
+
+def box_around(region: Mask, margin_y: int, margin_x: int | None = None) -> tuple[slice, slice]:
+    """Rows and columns of the bounding box of ``region`` [H, W], not empty, widened on all sides."""
+    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
+    margin_x = margin_y if margin_x is None else margin_x
+    return (
+        slice(max(int(rows[0]) - margin_y, 0), int(rows[-1]) + 1 + margin_y),
+        slice(max(int(columns[0]) - margin_x, 0), int(columns[-1]) + 1 + margin_x),
+    )
 
 
 def touching(region: Mask, seed: Mask) -> Mask:

@@ -24,7 +24,7 @@ from osor_video.masks.looks import Track, actor_looks, ground_looks, looks_in_pl
 from osor_video.masks.refiner import MaskRefiner
 from osor_video.masks.track import MAX_ENLARGEMENT
 from osor_video.report import Progress, silent
-from osor_video.shapes import dilate
+from osor_video.shapes import box_around, dilate
 from osor_video.tensors import FloatMap, Mask, Picture, to_uint8
 
 SIDE_PX = 192
@@ -121,25 +121,16 @@ def _learn(
 def still_of(picture: Picture, mask: Mask) -> Still:
     """The object and what lies around it, in the size that it is followed in."""
     scale = min(OBJECT_PX / float(np.sqrt(mask.sum())), MAX_ENLARGEMENT)
-    around = _spans(mask, round(SIDE_PX / scale))
+    around = box_around(mask, round(SIDE_PX / scale))
     near, hidden = picture[around], mask[around].astype(np.float32)
     size = max(1, round(hidden.shape[1] * scale)), max(1, round(hidden.shape[0] * scale))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     still = np.asarray(cv2.resize(near, size, interpolation=interpolation), np.uint8)
     matte = np.asarray(cv2.resize(hidden, size, interpolation=cv2.INTER_AREA))
     filled = cv2.inpaint(still, dilate(matte > 0, 4).astype(np.uint8), FILL_RADIUS_PX, cv2.INPAINT_TELEA)
-    part = _spans(matte > 0, 2)
+    part = box_around(matte > 0, 2)
     return Still(
         still, matte > 0.5, np.asarray(filled), still[part].astype(np.float32) / np.float32(255), matte[part]
-    )
-
-
-def _spans(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of a mask's bounding box with ``margin`` around it."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return (
-        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin),
-        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + 1 + margin),
     )
 
 

@@ -24,7 +24,6 @@ from torch.nn import functional as F
 
 from osor_video.config import MaskConfig
 from osor_video.flow.estimate import FlowPair
-from osor_video.flow.warp import warp
 from osor_video.masks.adapt import adapt
 from osor_video.masks.belonging import Belonging
 from osor_video.masks.colours import ColourEvidence
@@ -33,7 +32,15 @@ from osor_video.masks.matching import Remembered, compare_anywhere, compare_near
 from osor_video.masks.motion import MotionEvidence
 from osor_video.masks.refiner import LEAST_SIDE_CELLS, MaskRefiner
 from osor_video.masks.snap import redrawn
-from osor_video.masks.track import CONTEXT_CELLS, MAX_ENLARGEMENT, State, TrackedFrame, main_parts
+from osor_video.masks.track import (
+    CONTEXT_CELLS,
+    MAX_ENLARGEMENT,
+    State,
+    TrackedFrame,
+    carried_over,
+    main_parts,
+    resized,
+)
 from osor_video.masks.trusted import TrustedFrames
 from osor_video.report import Progress, silent
 from osor_video.tensors import FloatMap, Mask, Picture
@@ -128,7 +135,7 @@ class RefinedTracker:
         self._soft: FloatMap = mask.astype(np.float32)
         self._areas = deque([float(mask.sum())], maxlen=SIZED_FRAMES)
         self._grid_hw = self._choose_grid()
-        self._label = torch.from_numpy(_resized(self._soft, self._grid_hw))
+        self._label = torch.from_numpy(resized(self._soft, self._grid_hw))
         view = self._look(picture, self._label, self._config.first_reach_cells)
         marked = Remembered(view.features, view.of(self._label).clone(), view.origin)
         self._trusted.start(marked)
@@ -145,7 +152,7 @@ class RefinedTracker:
         if picture is marked[-1][0]:
             return
         self._here, self._soft = bool(mask.any()), mask.astype(np.float32)
-        self._label = torch.from_numpy(_resized(self._soft, self._grid_hw))
+        self._label = torch.from_numpy(resized(self._soft, self._grid_hw))
         if self._here:
             self._areas.append(float(mask.sum()))
             view = self._look(picture, self._label, self._config.recent_reach_cells)
@@ -299,7 +306,7 @@ class RefinedTracker:
         if self._here and self._config.colour_weight:
             against = self._config.colour_weight * self._colours.step(view.picture, view.of(carried).numpy())
             soft, label = (
-                _tilted(share, torch.from_numpy(_resized(against, (share.shape[0], share.shape[1]))))
+                _tilted(share, torch.from_numpy(resized(against, (share.shape[0], share.shape[1]))))
                 for share in (soft, label)
             )
         if self._here and self._config.redraw:
@@ -329,12 +336,12 @@ class RefinedTracker:
 
     def _score(self, sure: Tensor, found: FloatMap, view: _View) -> float:
         """Mean of ``sure`` [h, w] over the cells of a view that lie in ``found`` [H, W]; 0 where there are none."""
-        inner = view.of(torch.from_numpy(_resized((found > 0.5).astype(np.float32), self._grid_hw))) > 0.5
+        inner = view.of(torch.from_numpy(resized((found > 0.5).astype(np.float32), self._grid_hw))) > 0.5
         return float(sure[inner].mean()) if inner.any() else 0.0
 
     def _cells_of(self, found: FloatMap, view: _View) -> Tensor:
         """Cells [h, w] of a view that ``found`` [H, W] covers, and those around them, 1 or 0: the others hold none of it."""
-        covered = torch.from_numpy(_resized((found > 0.5).astype(np.float32), self._grid_hw)) > COVERED
+        covered = torch.from_numpy(resized((found > 0.5).astype(np.float32), self._grid_hw)) > COVERED
         return view.of(F.max_pool2d(covered.float()[None], 3, stride=1, padding=1)[0])
 
     def _carry(self, flow: FlowPair | None, picture: Picture) -> tuple[Tensor, FloatMap]:
@@ -342,8 +349,7 @@ class RefinedTracker:
         if flow is None or not self._here:
             self._motion.forget()
             return torch.zeros(self._grid_hw), np.zeros((1, 1), np.float32)
-        size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
-        carried = warp(torch.from_numpy(_resized(self._soft, size_hw))[None, None], flow.backward)
+        carried = carried_over(self._soft, flow)
         moving = np.zeros((1, 1), np.float32)
         if self._config.motion_weight:
             moving = self._motion.step(self._past[-1].picture, picture, carried[0, 0].numpy(), flow)
@@ -382,7 +388,3 @@ def _redrawn(picture: Picture, soft: Tensor, label: Tensor) -> tuple[Tensor, Ten
 def _tilted(share: Tensor, log_odds: Tensor) -> Tensor:
     """``share`` in [0, 1] after ``log_odds`` more."""
     return torch.special.logit(share, eps=1e-4).add(log_odds).sigmoid()
-
-
-def _resized(soft: FloatMap, size_hw: tuple[int, int]) -> FloatMap:
-    return np.asarray(cv2.resize(soft, size_hw[::-1], interpolation=cv2.INTER_AREA))

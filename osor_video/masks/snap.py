@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from osor_video.shapes import box_around
 from osor_video.tensors import FloatMap, Mask, Picture
 
 SURE_OBJECT = 0.6
@@ -35,7 +36,7 @@ def snap(picture: Picture, label: FloatMap) -> Mask:
     coarse = label > 0.5
     if not coarse.any():
         return coarse
-    box = _box(label > SURE_BACKGROUND, max(2, round(MARGIN * label.shape[0])))
+    box = box_around(label > SURE_BACKGROUND, max(2, round(MARGIN * label.shape[0])))
     trimap = np.where(coarse[box], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[label[box] > SURE_OBJECT] = cv2.GC_FGD
     trimap[label[box] < SURE_BACKGROUND] = cv2.GC_BGD
@@ -55,7 +56,7 @@ def redrawn(picture: Picture, share: FloatMap) -> FloatMap | None:
     coarse = fine > 0.5
     if not coarse.any():
         return None
-    box = _box(fine > DECIDED[0], max(8, round(REDRAWN_MARGIN * float(np.sqrt(coarse.sum())))))
+    box = box_around(fine > DECIDED[0], max(8, round(REDRAWN_MARGIN * float(np.sqrt(coarse.sum())))))
     trimap = np.where(coarse[box], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[fine[box] < DECIDED[0]], trimap[fine[box] > DECIDED[1]] = cv2.GC_BGD, cv2.GC_FGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(trimap == cv2.GC_BGD)) < MIN_SEEDS:
@@ -88,19 +89,9 @@ def cut_out(picture: Picture, region: Mask, on: Mask | None = None, off: Mask | 
 
 def _surroundings(region: Mask) -> tuple[slice, slice]:
     """The bounding box of ``region`` [H, W] with some background about it."""
-    return _box(
+    return box_around(
         region, *(max(8, round(SURROUNDINGS * (np.ptp(places) + 1))) for places in np.nonzero(region))
     )
-
-
-def _box(region: Mask, margin_y: int, margin_x: int | None = None) -> tuple[slice, slice]:
-    """The bounding box of ``region`` [H, W], widened on all sides; ``margin_x`` as ``margin_y`` if not given."""
-    margins = margin_y, margin_y if margin_x is None else margin_x
-    spans = zip(np.nonzero(region), margins, strict=True)
-    rows, columns = (
-        slice(max(int(places.min()) - margin, 0), int(places.max()) + margin + 1) for places, margin in spans
-    )
-    return rows, columns
 
 
 def grab_cut(picture: Picture, trimap: np.ndarray[tuple[int, int], np.dtype[np.uint8]], rounds: int) -> Mask:

@@ -100,8 +100,9 @@ class MaskTracker:
             self._mask = np.zeros(self._size_hw, dtype=bool)
             return TrackedFrame(self._mask, 1.0)
         view = self._look(picture, self._reach(self._mask, self._config.recent_reach_cells))
-        carried, trust = self._carry(flow, self._mask), validity(flow.backward, flow.forward)
-        label, score = self._fuse(view, torch.cat([carried, trust]))
+        carried = carried_over(self._mask.astype(np.float32), flow)
+        trust = validity(flow.backward, flow.forward)
+        label, score = self._fuse(view, torch.cat([carried, trust]), self._mask)
         moving = self._motion.step(self._picture, picture, carried[0, 0].numpy(), flow)
         kept = with_motion(label, moving, carried * trust, self._grid_hw, view.origin)
         self._picture = picture
@@ -180,16 +181,15 @@ class MaskTracker:
         part = whole[top * CELL_PX : bottom * CELL_PX, left * CELL_PX : right * CELL_PX]
         return _View(self._features.encode(np.ascontiguousarray(part)), (top, left))
 
-    def _fuse(self, view: _View, brought: Tensor) -> tuple[Tensor, float]:
+    def _fuse(self, view: _View, brought: Tensor, last: Mask) -> tuple[Tensor, float]:
         """Label [h, w] from both witnesses, and the score: how alike they and the remembered looks are.
 
-        ``brought`` [2, 1, H', W'] is the last mask through the flow, and the trust in it.
+        ``brought`` [2, 1, H', W'] is the ``last`` mask through the flow, and the trust in it.
         """
-        assert self._mask is not None  # the mask of the frame before
         carried, trust = (
             view.crop(grid) for grid in F.interpolate(brought, self._grid_hw, mode="area")[:, 0]
         )
-        near = view.crop(torch.from_numpy(self._reach(self._mask, self._config.recent_reach_cells)))
+        near = view.crop(torch.from_numpy(self._reach(last, self._config.recent_reach_cells)))
         recalled, similarity = recall(
             view.features, view.origin, near, [self._first, *self._older, *self._last]
         )
@@ -202,12 +202,6 @@ class MaskTracker:
         agreement = float(1 - (recalled - label).abs()[inner].mean())
         return label, alike * agreement
 
-    def _carry(self, flow: FlowPair, last: Mask) -> Tensor:
-        """The last mask through the flow, [1, 1, H', W'] in [0, 1] at the flow's size."""
-        size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
-        small = cv2.resize(last.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_AREA)
-        return warp(torch.from_numpy(small)[None, None], flow.backward)
-
     def _on_frame(self, label: Tensor, view: _View) -> FloatMap:
         """A view's label [h, w] on the pixels of the frame, 0 outside the view."""
         grid = np.zeros(self._grid_hw, np.float32)
@@ -218,12 +212,18 @@ class MaskTracker:
 
 def _cells(mask: Mask, grid_hw: tuple[int, int]) -> FloatMap:
     """Share of each cell that is masked, [H', W']."""
-    return _resized(mask.astype(np.float32), grid_hw)
+    return resized(mask.astype(np.float32), grid_hw)
 
 
-def _resized(grid: FloatMap, grid_hw: tuple[int, int]) -> FloatMap:
-    """Means of a map on the cells of a frame, [H', W']."""
-    return np.asarray(cv2.resize(grid, grid_hw[::-1], interpolation=cv2.INTER_AREA))
+def resized(soft: FloatMap, size_hw: tuple[int, int]) -> FloatMap:
+    """A map on a grid of ``size_hw``; the means of what falls into a cell where that is coarser."""
+    return np.asarray(cv2.resize(soft, size_hw[::-1], interpolation=cv2.INTER_AREA))
+
+
+def carried_over(soft: FloatMap, flow: FlowPair) -> Tensor:
+    """A mask [H, W] in [0, 1] of the earlier frame on the later one, [1, 1, H', W'] at the flow's size."""
+    size_hw = (flow.backward.shape[-2], flow.backward.shape[-1])
+    return warp(torch.from_numpy(resized(soft, size_hw))[None, None], flow.backward)
 
 
 def with_motion(
@@ -240,7 +240,7 @@ def with_motion(
     """
     for_it = np.maximum(moving, 0) * cv2.resize(trusted[0, 0].numpy(), moving.shape[::-1])
     rows, columns = (slice(first, first + count) for first, count in zip(origin, label.shape, strict=True))
-    cells = torch.from_numpy(_resized(for_it, grid_hw))[rows, columns]
+    cells = torch.from_numpy(resized(for_it, grid_hw))[rows, columns]
     return torch.special.logit(label, eps=1e-3).add(MOVING * cells).sigmoid()
 
 
