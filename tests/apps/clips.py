@@ -27,6 +27,13 @@ def wall() -> npt.NDArray[np.uint8]:
     return np.asarray(np.clip(smooth, 0, 255), dtype=np.uint8)
 
 
+def draw_square(picture: npt.NDArray[np.uint8], index: int) -> None:
+    """The square of frame ``index``; on an even one no flow would hold, and the tracker of last resort would be called."""
+    blotches = np.random.default_rng(5).uniform(0, 1, (4, 4)).astype(np.float32)
+    light = cv2.resize(blotches, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)[..., None]
+    picture[square_mask(index)] = (light * [50, 60, 60] + [200, 5, 10]).reshape(-1, 3).astype(np.uint8)
+
+
 def write_clip(path: Path, pictures: list[npt.NDArray[np.uint8]]) -> Path:
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=Fraction(24), options={"crf": "8", "preset": "ultrafast"})
@@ -42,7 +49,7 @@ def square_clip(folder: Path) -> tuple[Path, Path]:
     pictures = []
     for index in range(FRAMES):
         picture = wall()
-        picture[square_mask(index)] = (220, 30, 40)
+        draw_square(picture, index)
         pictures.append(picture)
     clip = write_clip(folder / "square.mp4", pictures)
     first = folder / "square_first.png"
