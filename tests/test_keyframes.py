@@ -25,7 +25,7 @@ from tests.test_pipeline import notes_like, write_clip
 from tests.tiny import tiny_model
 from tests.world import World, jaccard, make_world, night
 
-CONFIG = Config(decode=DecodeConfig(decoder="pyav"), window_frames=4)
+CONFIG = Config(decode=DecodeConfig(decoder="pyav"), mask=MaskConfig(tracker="propagate"), window_frames=4)
 
 
 @dataclass(frozen=True)
