@@ -7,6 +7,9 @@ J is the intersection of found and true mask over their union. As DAVIS 2016 (Pe
 counts them: the first frame, which is given, and the last have no say; recall is the share of frames with J above one
 half; decay is the mean J of the first quarter of the frames less that of the last. Frames whose true mask was given later, as
 a correction, have no say either.
+
+A removal fills a hole wider than the mask, so J counts a mask that is a little wide like one that lacks an arm, and only the
+second is seen. What is left of the object outside the hole is counted beside it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from osor_video.follow import follow
 from osor_video.masks.build import build_tracker
 from osor_video.masks.features import RecognitionFeatures
 from osor_video.masks.held import BackFrame, KeyedFrames, Marked
+from osor_video.masks.track import hole
 from osor_video.parallel import shared_cores
 from osor_video.report import Progress, Stopwatch, silent
 from osor_video.shapes import overlap
@@ -50,10 +54,14 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Tracked:
-    """What a run over one sequence gave: ``overlaps`` is J of each frame, the given first one included."""
+    """What a run over one sequence gave: ``overlaps`` is J of each frame, the given first one included.
+
+    ``left`` is the share of each frame's true mask that the hole of a removal does not cover.
+    """
 
     name: str
     overlaps: tuple[float, ...]
+    left: tuple[float, ...]
     scores: tuple[float, ...]
     """The tracker's own score of each frame."""
     wall_s: float
@@ -63,11 +71,7 @@ class Tracked:
     @property
     def judged(self) -> tuple[float, ...]:
         """J of the frames that count."""
-        return self.without(self.given)
-
-    def without(self, frames: tuple[int, ...]) -> tuple[float, ...]:
-        """J of all frames but ``frames`` and the last."""
-        return tuple(value for index, value in enumerate(self.overlaps[:-1]) if index not in frames)
+        return counted(self.overlaps, self.given)
 
     @property
     def worst(self) -> int:
@@ -81,6 +85,11 @@ class Tracked:
         return float(np.mean(self.judged))
 
     @property
+    def mean_left(self) -> float:
+        """Mean share of the object that is left, over the same frames."""
+        return float(np.mean(counted(self.left, self.given)))
+
+    @property
     def recall(self) -> float:
         """Share of the frames with J above one half."""
         return float(np.mean(np.array(self.judged) > 0.5))
@@ -90,6 +99,11 @@ class Tracked:
         """Mean J of the first quarter less that of the last: how much is lost on the way."""
         quarters = np.array_split(np.array(self.judged), 4)
         return float(quarters[0].mean() - quarters[-1].mean())
+
+
+def counted(figures: tuple[float, ...], given: tuple[int, ...]) -> tuple[float, ...]:
+    """One figure a frame -> those of all frames but the ``given`` ones and the last."""
+    return tuple(figure for index, figure in enumerate(figures[:-1]) if index not in given)
 
 
 def open_sequences(folder: Path, names: list[str] | None = None) -> list[Sequence]:
@@ -133,6 +147,7 @@ def track(
 ) -> Tracked:
     """Follow the masks of the frames ``given`` through ``sequence`` as a removal does, and compare each with the drawn one."""
     overlaps: list[float] = []
+    left: list[float] = []
     scores: list[float] = []
     keys = {index: _marked(sequence.masks[index]) for index in given}
     begin = time.perf_counter()
@@ -142,10 +157,14 @@ def track(
         moving = follow(_pictures(sequence), estimator, pool, lambda: held.follows, Stopwatch())
         for frame, path in zip(moving, sequence.masks, strict=True):
             found = held.step(frame.picture, frame.flow)
-            overlaps.append(overlap(found.mask, read_mask(path)))
+            true = read_mask(path)
+            overlaps.append(overlap(found.mask, true))
+            covered = hole(found.mask, config.mask.grow, config.mask.smooth)
+            left.append(float((true & ~covered).sum() / max(true.sum(), 1)))
             scores.append(found.score)
             progress(sequence.name, len(overlaps), len(sequence.masks))
-    return Tracked(sequence.name, tuple(overlaps), tuple(scores), time.perf_counter() - begin, given)
+    wall_s = time.perf_counter() - begin
+    return Tracked(sequence.name, tuple(overlaps), tuple(left), tuple(scores), wall_s, given)
 
 
 def correct(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from osor_video.benchmark.davis import Tracked
+from osor_video.benchmark.davis import Tracked, counted
 from osor_video.benchmark.fidelity import Fidelity
 from osor_video.benchmark.fullsize import EncoderRun, FullSizeRun
 from osor_video.benchmark.run import CEILING, Outcome
@@ -201,13 +201,14 @@ def fidelity_rows(found: Sequence[Fidelity]) -> tuple[tuple[str, ...], Rows]:
 
 def mask_rows(runs: Sequence[Tracked]) -> tuple[tuple[str, ...], Rows]:
     """Header and rows of tracked sequences, their mean last."""
-    header = ("sequence", "frames", "mean J", "recall", "decay", "s a frame")
+    header = ("sequence", "frames", "mean J", "recall", "decay", "left", "s a frame")
     frames = [len(run.overlaps) for run in runs]
+    figures = [(run.mean, run.recall, run.decay, run.mean_left) for run in runs]
     body = [
-        [run.name, str(count), *_figures(run.mean, run.recall, run.decay), f"{run.wall_s / count:.2f}"]
-        for run, count in zip(runs, frames, strict=True)
+        [run.name, str(count), *_figures(*values), f"{run.wall_s / count:.2f}"]
+        for run, count, values in zip(runs, frames, figures, strict=True)
     ]
-    means = (float(np.mean([getattr(run, name) for run in runs])) for name in ("mean", "recall", "decay"))
+    means = np.mean(figures, axis=0).tolist()
     pace = sum(run.wall_s for run in runs) / sum(frames)
     return header, [*body, ["mean", str(sum(frames)), *_figures(*means), f"{pace:.2f}"]]
 
@@ -218,7 +219,7 @@ def correction_rows(pairs: Sequence[tuple[Tracked, Tracked]]) -> tuple[tuple[str
     body = []
     for before, after in pairs:
         frame = before.worst
-        means = (float(np.mean(run.without(after.given))) for run in (before, after))
+        means = (float(np.mean(counted(run.overlaps, after.given))) for run in (before, after))
         body.append([before.name, str(frame), *_figures(before.overlaps[frame], *means)])
     return header, body
 

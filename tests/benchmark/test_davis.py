@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from osor_video.apps.cli import app
-from osor_video.benchmark.davis import Tracked, open_sequences
+from osor_video.benchmark.davis import Tracked, counted, open_sequences
 from osor_video.errors import ConfigError
 from osor_video.shapes import overlap
 from tests.world import World
@@ -42,7 +42,8 @@ def test_overlap_by_hand() -> None:
 
 
 def test_the_given_frame_and_the_last_have_no_say() -> None:
-    run = Tracked("x", (1.0, 0.9, 0.8, 0.6, 0.4, 0.0), (1.0,) * 6, 3.0)
+    run = Tracked("x", (1.0, 0.9, 0.8, 0.6, 0.4, 0.0), (0.0, 0.1, 0.2, 0.1, 0.0, 1.0), (1.0,) * 6, 3.0)
+    assert run.mean_left == pytest.approx(0.1)
     assert run.mean == pytest.approx((0.9 + 0.8 + 0.6 + 0.4) / 4)
     assert run.recall == pytest.approx(3 / 4)
     assert run.decay == pytest.approx(0.9 - 0.4)
@@ -55,11 +56,12 @@ def test_the_command_tracks_a_sequence_and_writes_the_table(davis: Path, tmp_pat
     )
     assert done.exit_code == 0, done.output
     header, _, first, mean = table.read_text().splitlines()
-    assert header == "| sequence | frames | mean J | recall | decay | s a frame |"
-    name, frames, found, recall, decay, seconds = (cell.strip() for cell in first.strip("|").split("|"))
+    assert header == "| sequence | frames | mean J | recall | decay | left | s a frame |"
+    name, frames, found, recall, decay, left, seconds = (cell.strip() for cell in first.strip("|").split("|"))
     assert (name, frames, recall) == ("world", "7", "1.000")
     assert 0.9 < float(found) < 1
     assert abs(float(decay)) < 0.1
+    assert 0 <= float(left) < 0.02
     assert float(seconds) > 0
     assert mean == first.replace("world", "mean")
 
@@ -79,10 +81,10 @@ def test_a_correction_is_measured_over_the_frames_that_nobody_gave(davis: Path, 
 
 
 def test_frames_that_were_given_have_no_say() -> None:
-    run = Tracked("x", (1.0, 0.9, 1.0, 0.6, 0.4, 0.0), (1.0,) * 6, 3.0, (0, 2))
+    run = Tracked("x", (1.0, 0.9, 1.0, 0.6, 0.4, 0.0), (0.0,) * 6, (1.0,) * 6, 3.0, (0, 2))
     assert run.judged == (0.9, 0.6, 0.4)
     assert run.worst == 4
-    assert run.without((0, 4)) == (0.9, 1.0, 0.6)
+    assert counted(run.overlaps, (0, 4)) == (0.9, 1.0, 0.6)
 
 
 def test_sam2_is_measured_likewise(davis: Path, tmp_path: Path) -> None:
