@@ -6,7 +6,9 @@ found four times as much after 2 000.
 
 Where an effect may lie is told by geometry: every cell knows where it is as seen from the object's foot, in units of the
 object's size, so that the picture's scale does not matter; it sees what stands mirrored in the foot's line, as still water
-would show it; and at stride 16 cells attend to each other, so that a shadow can look for what casts it.
+would show it; and at stride 16 cells attend to each other, so that a shadow can look for what casts it. Recognition is
+trained to overlook light, so the coarse stages see the latents too, and what the fine cells found goes up to stride 16 once
+more: a long shadow is dark all along, and one with its object.
 """
 
 from __future__ import annotations
@@ -54,7 +56,18 @@ class AlphaHead(ConfiguredModule):
         self.blocks16 = nn.Sequential(*(ResidualBlock(width) for _ in range(2)))
         self.blocks32 = nn.Sequential(*(ResidualBlock(width) for _ in range(2)))
         self.around16 = nn.ModuleList(AttentionBlock(width, PLACE_CHANNELS) for _ in range(2))
+        self.tones16 = nn.Conv2d(2 * latent_channels, width, 1)
+        self.tones32 = nn.Conv2d(2 * latent_channels, width, 1)
+        self.lower16 = nn.Conv2d(width, width, 2, stride=2)
+        self.again16 = nn.ModuleList(AttentionBlock(width, PLACE_CHANNELS) for _ in range(2))
+        self.settle16 = ResidualBlock(width)
+        self.again8 = nn.Conv2d(width, width, 1)
+        self.settle8 = nn.Sequential(*(ResidualBlock(width) for _ in range(2)))
         self.out = nn.Conv2d(width, 2, 3, padding=1)
+        # These begin as nothing, so that they can join a head that has learnt without them.
+        for late in (self.tones16, self.tones32, self.again8):
+            nn.init.zeros_(late.weight)
+            nn.init.zeros_(late.bias)
         nn.init.zeros_(self.out.weight)
         nn.init.constant_(self.out.bias, FIRST_LOGIT)
 
@@ -67,8 +80,11 @@ class AlphaHead(ConfiguredModule):
         mask8, mask16, mask32 = (F.max_pool2d(mask, stride) for stride in (8, 16, 32))
         foot, place = seen_from_foot(mask8)
         place16, place32 = F.avg_pool2d(place, 2), F.avg_pool2d(place, 4)
-        x32 = self.blocks32(self.enter32(torch.cat([coarsest, mask32, place32], dim=1)))
-        x16 = self.enter16(torch.cat([coarse, mask16, place16], dim=1)) + _raised(x32, coarse)
+        tones16 = F.avg_pool2d(torch.cat([z, start], dim=1), 2)
+        tones32 = F.avg_pool2d(tones16, 2)
+        x32 = self.enter32(torch.cat([coarsest, mask32, place32], dim=1)) + self.tones32(tones32)
+        x16 = self.enter16(torch.cat([coarse, mask16, place16], dim=1)) + self.tones16(tones16)
+        x16 = x16 + _raised(self.blocks32(x32), coarse)
         x16 = self.blocks16(x16)
         for block in self.around16:
             x16 = block(x16, place16)
@@ -76,7 +92,12 @@ class AlphaHead(ConfiguredModule):
         near = torch.cat([finer[0], middle, z, start, mask8, place, finer[1]], dim=1)
         x8 = self.enter8(near) + _raised(x16, middle)
         x8 = x8 + self.mirrored8(mirrored(x8, foot))
-        logits: Tensor = self.out(F.silu(self.blocks8(x8)))
+        x8 = self.blocks8(x8)
+        x16 = x16 + self.lower16(x8)
+        for block in self.again16:
+            x16 = block(x16, place16)
+        x8 = self.settle8(x8 + self.again8(_raised(self.settle16(x16), middle)))
+        logits: Tensor = self.out(F.silu(x8))
         return logits
 
 
@@ -175,11 +196,6 @@ class AlphaFinder(nn.Module):
     def around(cls, head: AlphaHead) -> AlphaFinder:
         """``head`` with the packaged network; WeightsError where its package is damaged or missing."""
         return cls(head, packaged_network(STAGES))
-
-    def forward(self, image: Tensor, z: Tensor, start: Tensor, mask: Tensor) -> Tensor:
-        """``image`` [B, 3, 8h, 8w] in [0, 1]; the rest as ``AlphaHead`` takes it."""
-        logits: Tensor = self.head(self.look(image), z, start, mask)
-        return logits
 
     @torch.no_grad()
     def look(self, image: Tensor) -> list[Tensor]:

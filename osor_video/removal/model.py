@@ -37,7 +37,7 @@ from osor_video.removal.step import (
     latent_mask,
     predict_x0,
 )
-from osor_video.shapes import dilate, touching
+from osor_video.shapes import dilate, overlap, touching
 from osor_video.tensors import tensor_to_picture
 
 SURE_EFFECT, LIKELY_EFFECT = 2.0, 0.0
@@ -45,6 +45,8 @@ SURE_EFFECT, LIKELY_EFFECT = 2.0, 0.0
 
 Left to itself the network hardly changes what lies outside the hole.
 """
+AS_MASKED = 0.6
+"""Overlap of the mask with what alpha's head takes for the object, from which it need not be asked again."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
@@ -154,9 +156,8 @@ class OsorModel:
             start, masked = self._start(image, mask, z)[0], latent_mask(mask, self.record.stride)
             z0, alpha_logit = self._step(start, masked, z, eps)
             return Prediction.complete(z, mask, masked, alpha_logit, z0)
-        around = self.encode(interpolate_hole(image, mask))
-        found = self._alpha(image, z, around, mask)
-        raised = F.interpolate(found, scale_factor=self.record.stride, mode="bilinear", align_corners=False)
+        found = self._find(self._alpha, image, z, mask)
+        raised = self._raised(found)
         given, mask = mask, self._completed(image, mask, raised)
         anew = torch.maximum(mask, self._effects(mask, raised[:, 0])) if effects else mask
         masked = latent_mask(anew, self.record.stride)
@@ -172,7 +173,34 @@ class OsorModel:
             z0, _ = self._step(start, masked[one], z[one], eps[one] if len(eps) > 1 else eps)
             return Filled(z0, guess if self.record.first_guess == "patches" else None)
 
-        return Prediction(z, mask, anew, masked, found[:, :1], fill, mask - given)
+        return Prediction(z, mask, anew, masked, found[:, :1], fill, anew - given)
+
+    def _find(self, finder: AlphaFinder, image: Tensor, z: Tensor, mask: Tensor) -> Tensor:
+        """The head's logits [B, 2, h, w] for alpha and the object.
+
+        Where the object lies tells it where effects may be. A mask that is not the object's misleads it, and where it sees that
+        itself, it is asked again with the object that it found. Of the object counts what it finds either time.
+        """
+        stages = finder.look(image)
+
+        def ask(which: slice, mask: Tensor) -> Tensor:
+            around = self.encode(interpolate_hole(image[which], mask))
+            logits: Tensor = finder.head([stage[which] for stage in stages], z[which], around, mask)
+            return logits
+
+        found = ask(slice(None), mask)
+        taken = self._raised(found[:, 1:])[:, 0].cpu().numpy() > 0
+        for index, hole in enumerate(mask[:, 0].cpu().numpy() > 0):
+            seen = touching(taken[index], hole)
+            if seen.any() and overlap(seen, hole) < AS_MASKED:
+                one = slice(index, index + 1)
+                again = ask(one, torch.from_numpy(seen)[None, None].to(mask))
+                found[one] = torch.cat([again[:, :1], torch.maximum(found[one, 1:], again[:, 1:])], dim=1)
+        return found
+
+    def _raised(self, cells: Tensor) -> Tensor:
+        """[B, C, h, w] on the latent grid -> on the picture's."""
+        return F.interpolate(cells, scale_factor=self.record.stride, mode="bilinear", align_corners=False)
 
     def _start_from(
         self, image: Tensor, mask: Tensor, z: Tensor, carried: Aligned, sure: Tensor

@@ -47,7 +47,10 @@ class Prediction:
     alpha_logit: Tensor
     fill: Fill
     added: Tensor | None = None
-    """What the hole has beyond the user's mask, [B, 1, H, W] of 0 and 1, where a model completes masks."""
+    """What is made anew beyond the user's mask, [B, 1, H, W] of 0 and 1, where a model completes masks.
+
+    There the fill counts in full: of a shadow that is half filled at its edge a line would stay.
+    """
 
     @classmethod
     def complete(cls, z: Tensor, hole: Tensor, mask: Tensor, alpha_logit: Tensor, z0: Tensor) -> Self:

@@ -234,7 +234,7 @@ class _FrameFill:
 
     @cached_property
     def alpha(self) -> Tensor:
-        """The model's alpha on the crop, [1, 1, H, W], with all that it has added to the mask."""
+        """The model's alpha on the crop, [1, 1, H, W], whole where it makes anew what the mask has not."""
         logit = self._of(self.prediction.alpha_logit).sigmoid()
         found = F.interpolate(logit, size=self.image.shape[-2:], mode="bilinear", align_corners=False)
         added = self.prediction.added

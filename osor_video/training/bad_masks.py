@@ -12,12 +12,15 @@ from osor_video.tensors import Mask
 
 SHARES = {"shrink": 0.35, "core": 0.30, "hull": 0.20, "holes": 0.10, "shift": 0.05}
 """How often each kind is drawn in the paper."""
+BRUSH = "brush"
+BAD_MASKS = (*SHARES, BRUSH)
+"""The paper's, and what a broad brush paints: object and a margin, without its fine shape."""
 SHIFT_SHARE = 0.07
 """Largest shift, in parts of the picture's side."""
 
 
 def spoil_mask(mask: Mask, kind: str, random: np.random.Generator) -> Mask:
-    """Make ``mask`` [H, W] incomplete in the way ``kind`` of ``SHARES``; never makes a mask empty."""
+    """Make ``mask`` [H, W] incomplete in the way ``kind`` of ``BAD_MASKS``; never makes a mask empty."""
     if not mask.any():
         return mask
     if kind == "shrink":
@@ -31,8 +34,10 @@ def spoil_mask(mask: Mask, kind: str, random: np.random.Generator) -> Mask:
     elif kind == "shift":
         reach = SHIFT_SHARE * mask.shape[0]
         spoilt = _shifted(mask, random.uniform(-reach, reach, 2))
+    elif kind == BRUSH:
+        spoilt = _brushed(mask, int(random.integers(2, 3 + max(2, mask.shape[0] // 20))))
     else:
-        raise ValueError(f"unknown kind of incomplete mask {kind!r}; expected one of {', '.join(SHARES)}")
+        raise ValueError(f"unknown kind of incomplete mask {kind!r}; expected one of {', '.join(BAD_MASKS)}")
     return spoilt if spoilt.any() else mask
 
 
@@ -62,6 +67,11 @@ def _holes(mask: Mask, random: np.random.Generator) -> Mask:
         y, x = inside[int(random.integers(len(inside)))].tolist()
         cv2.circle(canvas, (x, y), int(random.integers(1, radius + 1)), 0, -1)
     return canvas > 0
+
+
+def _brushed(mask: Mask, radius_px: int) -> Mask:
+    wide = dilate(mask, radius_px).astype(np.float32)
+    return np.asarray((cv2.GaussianBlur(wide, (0, 0), radius_px) > 0.5) | mask)
 
 
 def _shifted(mask: Mask, offset_px: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Mask:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from osor_video.errors import ConfigError
 from osor_video.removal.record import Architecture, FirstGuess, PredictionType
-from osor_video.training.bad_masks import SHARES
+from osor_video.training.bad_masks import BAD_MASKS, SHARES
 
 T = TypeVar("T", bound=BaseModel)
 Kind = Literal["autoencoder", "alpha", "remover", "sdxl_lora", "flow", "refiner"]
@@ -113,6 +113,8 @@ class PairsConfig(_Section):
     freer_share: float = Field(default=0.0, ge=0, le=1)
     """How often an object's effects follow less closely from what is seen of it: it is above the ground, has another's outline as
     shadow, or the camera is near the ground."""
+    crisp_share: float = Field(default=0.0, ge=0, le=1)
+    """How often a pair has the hard, dark shadows of a clear day, and the outlines of a camera that sharpens."""
     plates_share: float = Field(default=0.5, ge=0, le=1)
     """How often a pair comes from the plates, where a folder of them is given (``--plates``)."""
     bce_weight: float = Field(default=1.0, ge=0)
@@ -127,8 +129,8 @@ class PairsConfig(_Section):
     @field_validator("bad_masks")
     @classmethod
     def _known_kinds(cls, shares: dict[str, float]) -> dict[str, float]:
-        if not shares or shares.keys() - SHARES.keys() or abs(sum(shares.values()) - 1) > 1e-6:
-            raise ValueError(f"expected shares of {', '.join(SHARES)} whose sum is 1; got {shares}")
+        if not shares or shares.keys() - set(BAD_MASKS) or abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"expected shares of {', '.join(BAD_MASKS)} whose sum is 1; got {shares}")
         return shares
 
 

@@ -30,6 +30,19 @@ def _focused(picture: FloatMap, focus_px: float) -> FloatMap:
     return picture if focus_px == 0 else np.asarray(cv2.GaussianBlur(picture, (0, 0), focus_px), np.float32)
 
 
+def sharpen(pictures: list[FloatMap], random: np.random.Generator) -> list[FloatMap]:
+    """What cameras do to look sharp: unsharp masking of all [S, S, 3] alike, clipped to [0, 1]."""
+    radius_px, amount = float(random.uniform(0.5, 1.3)), float(random.uniform(0.3, 2.0))
+    return [
+        np.clip(
+            cv2.addWeighted(picture, 1 + amount, cv2.GaussianBlur(picture, (0, 0), radius_px), -amount, 0),
+            0,
+            1,
+        )
+        for picture in pictures
+    ]
+
+
 def record(pictures: list[FloatMap], random: np.random.Generator) -> list[Picture]:
     """Grain, rounding and compression: uint8 [S, S, 3] each, with one grain but for a small part."""
     sigma = float(random.uniform(0, MOST_GRAIN)) ** 2 / MOST_GRAIN

@@ -9,7 +9,7 @@ distance; a shadow's ``across`` and ``away`` are lengths per height. Matrices ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -126,6 +126,17 @@ class Light:
         fade = float(random.uniform(0.2, 0.8) if soft else random.uniform(0.0, 0.35))
         across, away = length * float(np.cos(angle)), length * float(np.sin(angle))
         return cls(across, away, float(softness), fade, np.asarray(share * tint, np.float32))
+
+    def crisp(self, random: np.random.Generator) -> Self:
+        """The same source on a clear day: shadows with harder edges, and less light in them."""
+        left = (1 - self.share) * float(random.uniform(0.2, 0.8))
+        softness = self.softness * float(np.exp(random.uniform(np.log(0.05), np.log(0.6))))
+        return replace(
+            self,
+            softness=softness,
+            fade=self.fade * float(random.uniform(0, 1)),
+            share=np.asarray(1 - left, np.float32),
+        )
 
 
 def spread(values: FloatMap) -> FloatMap:

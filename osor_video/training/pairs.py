@@ -19,7 +19,7 @@ from osor_video.training.cutouts import (
     repainted,
     sized,
 )
-from osor_video.training.developing import expose, record
+from osor_video.training.developing import expose, record, sharpen
 from osor_video.training.effects import (
     Ground,
     Light,
@@ -89,11 +89,13 @@ def make_pair(
     repainted_share: float = 0.0,
     highest_foot: float = HIGHEST_FOOT,
     freer_share: float = 0.0,
+    crisp_share: float = 0.0,
 ) -> Pair:
     """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object.
 
     Of the objects a ``repainted_share`` get other colours in a part of them; they stand no higher than ``highest_foot`` of the
-    picture, counted from above. The effects of a ``freer_share`` follow less closely from what is seen of the object.
+    picture, counted from above. The effects of a ``freer_share`` follow less closely from what is seen of the object. A
+    ``crisp_share`` of the pairs has hard and dark shadows, and the outlines of a camera that sharpens.
     """
     cutout = choose_cutout(cutouts, random)
     # Without a share nothing is drawn for it: a seed keeps its pairs.
@@ -104,17 +106,20 @@ def make_pair(
     if freer_share and random.random() < freer_share:
         placed, ground, caster = _freed(placed, ground, cutouts, random)
     place = draw_place(photos, ground, widest_px, random, placed.height_px)
+    crisp = bool(crisp_share and random.random() < crisp_share)
+    if crisp:
+        place = replace(place, lights=tuple(light.crisp(random) for light in place.lights))
     others = [
         draw_layer(place, _stand_beside(choose_cutout(cutouts, random), placed, ground, random), random)
         for _ in range(int(random.choice(len(BYSTANDERS), p=BYSTANDERS)))
     ]
     if random.random() < blob_share:
         clean = compose(place, others)
-        return _finish(clean, clean, random_blob(side_px, random), random)
+        return _finish(clean, clean, random_blob(side_px, random), random, crisp=crisp)
     layer = draw_layer(place, placed, random, caster)
     others = [other for other in others if _leaves_in_sight(layer, other, side_px)]
     shot, clean = compose(place, [*others, layer]), compose(place, others)
-    return _finish(shot, clean, _in_sight(layer, others, side_px) > 0.5, random)
+    return _finish(shot, clean, _in_sight(layer, others, side_px) > 0.5, random, crisp=crisp)
 
 
 def random_blob(side_px: int, random: np.random.Generator) -> Mask:
@@ -292,9 +297,13 @@ def relit(cutout: Cutout, around: FloatMap, lights: tuple[Light, ...], random: n
     return replace(cutout, colour=np.clip(colour, 0, 1))
 
 
-def _finish(shot: FloatMap, clean: FloatMap, mask: Mask, random: np.random.Generator) -> Pair:
+def _finish(
+    shot: FloatMap, clean: FloatMap, mask: Mask, random: np.random.Generator, *, crisp: bool = False
+) -> Pair:
     """One camera for both pictures; before its noise, find where the effects can be seen."""
     shot, clean = expose([shot, clean], random)
+    if crisp:
+        shot, clean = sharpen([shot, clean], random)
     seen = visible_difference(shot, clean, mask)
     taken, plate = record([shot, clean], random)
     # Compression carries a little of the difference beyond its edge: never so much that it is seen.

@@ -120,6 +120,7 @@ class PairBatches(Dataset[Batch]):
             repainted_share=config.repainted_share,
             highest_foot=config.highest_foot,
             freer_share=config.freer_share,
+            crisp_share=config.crisp_share,
         )
 
 

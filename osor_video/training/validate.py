@@ -17,7 +17,7 @@ from osor_video.removal.model import OsorModel
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput
 from osor_video.tensors import FloatMap, Mask, Picture, picture_to_tensor, to_uint8
 from osor_video.training.backbone import Backbone
-from osor_video.training.bad_masks import SHARES, spoil_mask
+from osor_video.training.bad_masks import BAD_MASKS, spoil_mask
 from osor_video.training.closeness import Judge, iou, region_psnr_db
 from osor_video.training.cutouts import load_cutouts
 from osor_video.training.folders import open_plates, read_plate
@@ -30,7 +30,7 @@ LEAST_EFFECT_PX = 64
 """One latent cell; smaller effects are not measured by themselves."""
 OBJECT = "object"
 """The kind of mask that is right: the object's, without its effects."""
-KINDS = (OBJECT, *SHARES)
+KINDS = (OBJECT, *BAD_MASKS)
 PEERS = {"telea": telea, "patchmatch": patchmatch, "untouched": untouched}
 
 Row = dict[str, float]
@@ -132,10 +132,10 @@ def figures_of(model: OsorModel, pair_set: PairSet) -> Row:
 
 
 def bad_masks(mask: Mask, index: int) -> dict[str, Mask]:
-    """The object's mask, and that mask spoilt in each of OSOR's five ways; the same for the same ``index``."""
+    """The object's mask, and that mask spoilt in each way of ``BAD_MASKS``; the same for the same ``index``."""
     spoilt = {
         kind: spoil_mask(mask, kind, np.random.default_rng([index, number]))
-        for number, kind in enumerate(SHARES)
+        for number, kind in enumerate(BAD_MASKS)
     }
     return {OBJECT: mask} | spoilt
 
@@ -148,7 +148,7 @@ def _row(model: OsorModel, pair: Pair, judge: Judge, index: int) -> Row:
         f"alpha_iou_{kind}": iou(answer.alpha > 0.5, pair.effect_mask) for kind, answer in answers.items()
     }
     row |= {f"mask_iou_{kind}": iou(mask, pair.effect_mask) for kind, mask in masks.items()}
-    for kind in SHARES:
+    for kind in BAD_MASKS:
         figure = region_psnr_db(to_uint8(answers[kind].rgb), pair.clean, pair.mask)
         row[f"hole_lost_{kind}_db"] = row["hole_model_psnr_db"] - figure
     return row | _alpha_row(answers[OBJECT].alpha, pair)

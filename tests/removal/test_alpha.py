@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from osor_video.config import RemovalConfig
 from osor_video.errors import WeightsError
@@ -26,6 +26,7 @@ from osor_video.removal.crop import Crop
 from osor_video.removal.model import OsorModel, build_autoencoder, build_unet, save_model
 from osor_video.removal.remover import OneStepRemover, RemovalInput
 from osor_video.removal.step import noise_tile
+from osor_video.shapes import overlap
 from osor_video.tensors import tensor_to_picture
 from tests.tiny import TINY, TINY_RECORD
 
@@ -46,10 +47,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_fresh_head_finds_next_to_nothing_anywhere() -> None:
     finder = AlphaFinder.around(build_alpha_head(TINY))
     z = torch.randn(2, 4, 8, 12)
-    logits = finder(torch.rand(2, 3, 64, 96), z, z, torch.ones(2, 1, 64, 96))
+    stages = finder.look(torch.rand(2, 3, 64, 96))
+    logits = finder.head(stages, z, z, torch.ones(2, 1, 64, 96))
     torch.testing.assert_close(logits, torch.full((2, 2, 8, 12), FIRST_LOGIT))
     assert [stage.shape[2] for stage in finder.look(torch.rand(1, 3, 64, 96))] == [16, 8, 4, 2]
     assert len(STAGES) == 4
+
+
+def test_what_is_late_in_the_head_begins_as_nothing_and_sees_light_from_afar() -> None:
+    torch.manual_seed(0)
+    head = build_alpha_head(TINY)
+    torch.nn.init.normal_(head.out.weight)
+    finder = AlphaFinder.around(head)
+    stages, mask = finder.look(torch.rand(1, 3, 256, 256)), torch.zeros(1, 1, 256, 256)
+    mask[..., 120:136, 120:136] = 1
+    z = torch.randn(1, 4, 32, 32)
+    other = z.clone()
+    other[..., 0, 0] += 1
+    apart = (head(stages, z, z, mask) - head(stages, other, other, mask)).abs()[0].amax(dim=0)
+    assert apart[0, 0] > 0
+    assert not apart[16:, 16:].any()
+    for late in (head.tones16, head.tones32, head.again8):
+        torch.nn.init.normal_(late.weight)
+    for block in head.again16:
+        torch.nn.init.normal_(block.hear.weight)
+    apart = (head(stages, z, z, mask) - head(stages, other, other, mask)).abs()[0].amax(dim=0)
+    assert (apart[16:, 16:] > 0).any()
 
 
 def test_a_gradient_reaches_the_head_and_not_the_features() -> None:
@@ -57,7 +80,7 @@ def test_a_gradient_reaches_the_head_and_not_the_features() -> None:
     torch.nn.init.normal_(head.out.weight)
     finder = AlphaFinder.around(head)
     z = torch.randn(1, 4, 8, 8)
-    finder(torch.rand(1, 3, 64, 64), z, z, torch.ones(1, 1, 64, 64)).sum().backward()
+    finder.head(finder.look(torch.rand(1, 3, 64, 64)), z, z, torch.ones(1, 1, 64, 64)).sum().backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
     assert all(parameter.grad is None for parameter in finder.network.parameters())
 
@@ -117,6 +140,36 @@ def test_alpha_comes_from_the_folders_head(folder: Path) -> None:
     assert prediction.anew.min() == prediction.mask.min() == 1
 
 
+class Knowing(nn.Module):
+    """A head that sees the object in the cells 4 to 7, 6 to 8, whatever the mask; it keeps the masks that it was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Tensor] = []
+
+    def forward(self, stages: list[Tensor], z: Tensor, start: Tensor, mask: Tensor) -> Tensor:
+        assert len({len(part) for part in (*stages, z, start, mask)}) == 1
+        self.asked.append(mask)
+        logits = torch.full((len(mask), 2, 16, 16), -9.0)
+        logits[:, :, 4:8, 6:9] = 9.0
+        logits[:, 0, 8:10, 6:9] = len(self.asked)
+        return logits
+
+
+def test_where_the_mask_is_not_the_objects_the_head_is_asked_again_with_what_it_found(folder: Path) -> None:
+    model = OsorModel.from_folder(folder)
+    assert model._alpha is not None
+    model._alpha.head = Knowing()
+    masks = torch.zeros(2, 1, 128, 128)
+    masks[0, :, 32:64, 48:72] = 1
+    masks[1, :, 44:76, 60:84] = 1
+    prediction = model.predict(torch.rand(2, 3, 128, 128), masks, noise_tile(0, 4, (16, 16)), effects=False)
+    first, again = model._alpha.head.asked
+    assert torch.equal(first, masks)
+    assert overlap(again[0, 0].numpy() > 0, masks[0, 0].numpy() > 0) > 0.8
+    assert prediction.alpha_logit[:, 0, 9, 7].tolist() == [1, 2]
+
+
 def test_an_effect_is_filled_from_what_lies_around_it_and_keeps_its_texture(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,13 +182,16 @@ def test_an_effect_is_filled_from_what_lies_around_it_and_keeps_its_texture(
     shot = torch.where(mask > 0, 0.9, clean * shade)
     logits = torch.full((1, 2, 16, 16), -9.0)
     logits[:, 0, 4:11, 6:9] = 9.0
+    logits[:, 0, 10, 6:9] = 0.5
     logits[:, 1, 4:8, 6:9] = 9.0
-    monkeypatch.setattr(model, "_alpha", lambda *_: logits)
+    monkeypatch.setattr(model, "_find", lambda *_: logits)
     monkeypatch.setattr(model, "_backbone", lambda inputs: torch.zeros(1, 5, *inputs.shape[-2:]))
     crop = Crop(0, 0, (128, 128), (128, 128))
     frame = RemovalInput(tensor_to_picture(shot), mask[0, 0].numpy() > 0, crop, None)
     (answer,), _ = OneStepRemover(model, RemovalConfig(), 0).remove([frame], None)
     place = np.s_[68:84, 52:68]
+    # Sure in the middle, likely at its end: of what is filled nothing is left.
+    assert answer.alpha[place].min() > 0.99
     found, true = answer.rgb[place], clean[0].permute(1, 2, 0).numpy()[place]
     assert abs(found.mean() - true.mean()) < 0.03
     # Half of the texture's contrast is what the shadow left of it.
@@ -157,7 +213,7 @@ def test_what_the_mask_has_missed_of_the_object_joins_it(
     image[..., 8:48, 24:40] = 0.9
     logits = torch.full((1, 2, 8, 8), -5.0)
     logits[:, 1, 3:6, 3:5] = 5.0
-    monkeypatch.setattr(model, "_alpha", lambda *_: logits)
+    monkeypatch.setattr(model, "_find", lambda *_: logits)
     monkeypatch.setattr(model, "_backbone", lambda inputs: torch.zeros(1, 5, 8, 8))
     prediction = model.predict(image, mask, torch.zeros(1, 4, 8, 8))
     # The object ends at the last row but two of the cells; a little more is taken.
@@ -175,7 +231,7 @@ def test_the_hole_begins_with_what_is_carried_and_only_the_rest_is_guessed(
     image, mask = torch.full((1, 3, 64, 64), 0.3), torch.zeros(1, 1, 64, 64)
     mask[..., 16:48, 16:48] = 1
     shot = torch.where(mask > 0, 0.9, image)
-    monkeypatch.setattr(model, "_alpha", lambda *_: torch.full((1, 2, 8, 8), -5.0))
+    monkeypatch.setattr(model, "_find", lambda *_: torch.full((1, 2, 8, 8), -5.0))
     monkeypatch.setattr(model, "_backbone", lambda inputs: torch.zeros(1, 5, 8, 8))
     prediction = model.predict(shot, mask, torch.zeros(1, 4, 8, 8))
     known, everywhere = torch.full((1, 4, 8, 8), 0.5), torch.ones(1, 1, 8, 8)

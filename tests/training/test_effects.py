@@ -187,6 +187,16 @@ def test_an_object_out_of_sight_draws_nothing() -> None:
     assert patch.values.max() == 0
 
 
+def test_on_a_clear_day_shadows_are_harder_and_darker() -> None:
+    soft = light(1.0, 0.5, softness=0.05)
+    for seed in range(8):
+        hard = soft.crisp(np.random.default_rng(seed))
+        assert (hard.across, hard.away) == (1.0, 0.5)
+        assert hard.softness < 0.6 * soft.softness
+        assert (hard.share > soft.share).all()
+        assert (hard.share < 1).all()
+
+
 def test_sunlit_shadows_are_bluer_than_the_ground() -> None:
     shares = [Light.draw(np.random.default_rng(seed), soft=False, share=0.6).share for seed in range(20)]
     assert all(share[2] <= share[0] for share in shares)

@@ -149,6 +149,16 @@ def test_a_shift_moves_the_mask_a_little(disc: Mask) -> None:
     assert np.abs(np.argwhere(spoilt).mean(0) - np.argwhere(disc).mean(0)).max() <= 7.5
 
 
+def test_a_brush_paints_the_mask_and_a_margin_without_its_fine_shape(disc: Mask) -> None:
+    disc[49:51, 50:90] = True
+    disc[45:55, 20:40] = False
+    for seed in range(8):
+        spoilt = spoil_mask(disc, "brush", np.random.default_rng(seed))
+        assert (disc <= spoilt).all()
+        assert spoilt[50, 36]
+        assert (spoilt <= dilate(disc, 12)).all()
+
+
 def test_an_empty_mask_stays_empty_and_an_unknown_kind_is_refused(disc: Mask) -> None:
     random = np.random.default_rng(0)
     assert not spoil_mask(np.zeros((8, 8), bool), "core", random).any()
@@ -233,7 +243,23 @@ def test_freer_effects_keep_to_the_effect_mask_and_leave_their_object(material: 
     assert apart >= 3
 
 
-def test_without_a_share_of_freer_effects_a_seed_keeps_its_pair(material: Material) -> None:
-    plain = pair_of(material, 3, blob_share=0.0)
-    same = make_pair(*material, SIDE, 128, np.random.default_rng(3), blob_share=0.0, freer_share=0.0)
+def test_crisp_pairs_have_sharper_outlines_and_keep_to_the_effect_mask(material: Material) -> None:
+    def steepness(pair: Pair) -> float:
+        return float(np.abs(np.diff(pair.clean.astype(float), axis=1)).mean())
+
+    sharper = []
+    for seed in range(8):
+        plain, crisp = (
+            make_pair(*material, SIDE, 128, np.random.default_rng(seed), blob_share=0.0, crisp_share=share)
+            for share in (1e-9, 1.0)
+        )
+        changed = np.abs(crisp.shot.astype(int) - crisp.clean).max(axis=2) > 255 * VISIBLE
+        assert not (changed & ~crisp.effect_mask).any()
+        sharper.append(steepness(crisp) / steepness(plain))
+    assert np.median(sharper) > 1.1
+
+
+def test_without_a_share_a_seed_keeps_its_pair(material: Material) -> None:
+    plain, random = pair_of(material, 3, blob_share=0.0), np.random.default_rng(3)
+    same = make_pair(*material, SIDE, 128, random, blob_share=0.0, freer_share=0.0, crisp_share=0.0)
     assert np.array_equal(plain.shot, same.shot)

@@ -10,7 +10,7 @@ import pytest
 from osor_video.removal.model import OsorModel
 from osor_video.tensors import Mask, to_uint8
 from osor_video.training.backbone import Backbone, build_backbone
-from osor_video.training.bad_masks import SHARES, spoil_mask
+from osor_video.training.bad_masks import BAD_MASKS, spoil_mask
 from osor_video.training.closeness import HIGHEST_DB, Judge, iou, region_psnr_db
 from osor_video.training.findings import tables
 from osor_video.training.pairs import Pair
@@ -91,9 +91,9 @@ def test_iou_of_masks() -> None:
 
 def test_each_kind_of_mask_is_given_and_stays_the_same(pair: Pair) -> None:
     masks = bad_masks(pair.mask, 3)
-    assert tuple(masks) == KINDS == ("object", "shrink", "core", "hull", "holes", "shift")
+    assert tuple(masks) == KINDS == ("object", "shrink", "core", "hull", "holes", "shift", "brush")
     assert np.array_equal(masks["object"], pair.mask)
-    for number, kind in enumerate(SHARES):
+    for number, kind in enumerate(BAD_MASKS):
         again = spoil_mask(pair.mask, kind, np.random.default_rng([3, number]))
         assert np.array_equal(masks[kind], again)
         assert not np.array_equal(masks[kind], pair.mask)
