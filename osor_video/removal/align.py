@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from osor_video.flow.warp import inside, warp
+from osor_video.removal.step import raised
 
 HALVED = 2
 """Pictures are aligned at this part of their size: as exactly, in a quarter of the time."""
@@ -130,7 +131,7 @@ class Alignment:
 def fine_flow(flow: Tensor, picture: Tensor) -> Tensor:
     """``flow`` on the pixels of ``picture`` [1, C, H, W], in pixels."""
     scale = picture.shape[-1] / flow.shape[-1]
-    return F.interpolate(flow * scale, size=picture.shape[-2:], mode="bilinear", align_corners=False)
+    return raised(flow * scale, picture)
 
 
 def _grey(picture: Tensor) -> Tensor:

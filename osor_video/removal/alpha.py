@@ -23,6 +23,7 @@ from osor_video.layers import ResidualBlock
 from osor_video.masks.features import MEAN, SPREAD, packaged_network
 from osor_video.removal.autoencoder import ConfiguredModule
 from osor_video.removal.record import Architecture
+from osor_video.removal.step import raised
 
 STAGES = (1, 2, 3, 4)
 """Of EfficientNet-Lite0: strides 4, 8, 16 and 32."""
@@ -84,19 +85,19 @@ class AlphaHead(ConfiguredModule):
         tones32 = F.avg_pool2d(tones16, 2)
         x32 = self.enter32(torch.cat([coarsest, mask32, place32], dim=1)) + self.tones32(tones32)
         x16 = self.enter16(torch.cat([coarse, mask16, place16], dim=1)) + self.tones16(tones16)
-        x16 = x16 + _raised(self.blocks32(x32), coarse)
+        x16 = x16 + raised(self.blocks32(x32), coarse)
         x16 = self.blocks16(x16)
         for block in self.around16:
             x16 = block(x16, place16)
         finer = F.pixel_unshuffle(fine, 2), F.pixel_unshuffle(F.avg_pool2d(mask, 4), 2)
         near = torch.cat([finer[0], middle, z, start, mask8, place, finer[1]], dim=1)
-        x8 = self.enter8(near) + _raised(x16, middle)
+        x8 = self.enter8(near) + raised(x16, middle)
         x8 = x8 + self.mirrored8(mirrored(x8, foot))
         x8 = self.blocks8(x8)
         x16 = x16 + self.lower16(x8)
         for block in self.again16:
             x16 = block(x16, place16)
-        x8 = self.settle8(x8 + self.again8(_raised(self.settle16(x16), middle)))
+        x8 = self.settle8(x8 + self.again8(raised(self.settle16(x16), middle)))
         logits: Tensor = self.out(F.silu(x8))
         return logits
 
@@ -202,7 +203,3 @@ class AlphaFinder(nn.Module):
         """The features' stages of ``image`` [B, 3, 8h, 8w] in [0, 1]."""
         pixels = (image - MEAN) / SPREAD
         return list(self.network(pixels.contiguous(memory_format=torch.channels_last)))
-
-
-def _raised(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -36,6 +36,7 @@ from osor_video.removal.step import (
     interpolate_hole,
     latent_mask,
     predict_x0,
+    raised,
 )
 from osor_video.shapes import dilate, overlap, touching
 from osor_video.tensors import tensor_to_picture
@@ -157,9 +158,9 @@ class OsorModel:
             z0, alpha_logit = self._step(start, masked, z, eps)
             return Prediction.complete(z, mask, masked, alpha_logit, z0)
         found = self._find(self._alpha, image, z, mask)
-        raised = self._raised(found)
-        given, mask = mask, self._completed(image, mask, raised)
-        anew = torch.maximum(mask, self._effects(mask, raised[:, 0])) if effects else mask
+        on_picture = raised(found, image)
+        given, mask = mask, self._completed(image, mask, on_picture)
+        anew = torch.maximum(mask, self._effects(mask, on_picture[:, 0])) if effects else mask
         masked = latent_mask(anew, self.record.stride)
 
         @torch.inference_mode()
@@ -189,7 +190,7 @@ class OsorModel:
             return logits
 
         found = ask(slice(None), mask)
-        taken = self._raised(found[:, 1:])[:, 0].cpu().numpy() > 0
+        taken = raised(found[:, 1:], image)[:, 0].cpu().numpy() > 0
         for index, hole in enumerate(mask[:, 0].cpu().numpy() > 0):
             seen = touching(taken[index], hole)
             if seen.any() and overlap(seen, hole) < AS_MASKED:
@@ -197,10 +198,6 @@ class OsorModel:
                 again = ask(one, torch.from_numpy(seen)[None, None].to(mask))
                 found[one] = torch.cat([again[:, :1], torch.maximum(found[one, 1:], again[:, 1:])], dim=1)
         return found
-
-    def _raised(self, cells: Tensor) -> Tensor:
-        """[B, C, h, w] on the latent grid -> on the picture's."""
-        return F.interpolate(cells, scale_factor=self.record.stride, mode="bilinear", align_corners=False)
 
     def _start_from(
         self, image: Tensor, mask: Tensor, z: Tensor, carried: Aligned, sure: Tensor

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from osor_video.config import RemovalConfig
 from osor_video.motionblur import blurred
@@ -28,6 +27,7 @@ from osor_video.removal.step import (
     keep_detail,
     meet,
     noise_tile,
+    raised,
 )
 from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor, tensor_to_map
 
@@ -236,7 +236,7 @@ class _FrameFill:
     def alpha(self) -> Tensor:
         """The model's alpha on the crop, [1, 1, H, W], whole where it makes anew what the mask has not."""
         logit = self._of(self.prediction.alpha_logit).sigmoid()
-        found = F.interpolate(logit, size=self.image.shape[-2:], mode="bilinear", align_corners=False)
+        found = raised(logit, self.image)
         added = self.prediction.added
         return found if added is None else torch.maximum(found, self._of(added))
 
@@ -251,9 +251,7 @@ class _FrameFill:
         if self._carried is None:
             picture = meet(picture, there, known)
         else:
-            trust = F.interpolate(
-                self._carried.trust, size=picture.shape[-2:], mode="bilinear", align_corners=False
-            )
+            trust = raised(self._carried.trust, picture)
             there = torch.where(known > 0, there, self._carried.picture)
             picture = meet(picture, there, torch.maximum(known, (trust > SURELY).float()))
             picture = torch.lerp(picture, self._carried.picture, trust * (1 - known))

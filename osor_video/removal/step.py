@@ -94,9 +94,8 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
     values, weight = levels.pop()
     filled = values / weight.clamp(min=SMALLEST_WEIGHT)
     for values, weight in reversed(levels):
-        raised = F.interpolate(filled, size=values.shape[-2:], mode="bilinear", align_corners=False)
         seen, measured = weight > 0, values / weight.clamp(min=SMALLEST_WEIGHT)
-        filled = torch.where(seen, measured, raised)
+        filled = torch.where(seen, measured, raised(filled, values))
         # What is seen stays: only the box of what is not takes part.
         box = box_around(~seen, 1)
         seen, measured, relaxed = seen[box], measured[box], filled[box]
@@ -104,6 +103,11 @@ def interpolate_hole(image: Tensor, mask: Tensor) -> Tensor:
             relaxed = torch.where(seen, measured, _mean_of_neighbours(relaxed))
         filled[box] = relaxed
     return filled
+
+
+def raised(x: Tensor, like: Tensor) -> Tensor:
+    """A coarse map [B, C, h, w] on the grid of ``like`` [B, D, H, W]."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def box_around(places: Tensor, margin: int) -> tuple[slice, ...]:

@@ -27,11 +27,13 @@ def wall() -> npt.NDArray[np.uint8]:
     return np.asarray(np.clip(smooth, 0, 255), dtype=np.uint8)
 
 
-def draw_square(picture: npt.NDArray[np.uint8], index: int) -> None:
-    """The square of frame ``index``; on an even one no flow would hold, and the tracker of last resort would be called."""
+def square_picture(index: int) -> npt.NDArray[np.uint8]:
+    """Frame ``index``; on an even square no flow would hold, and the tracker of last resort would be called."""
+    picture = wall()
     blotches = np.random.default_rng(5).uniform(0, 1, (4, 4)).astype(np.float32)
     light = cv2.resize(blotches, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)[..., None]
     picture[square_mask(index)] = (light * [50, 60, 60] + [200, 5, 10]).reshape(-1, 3).astype(np.uint8)
+    return picture
 
 
 def write_clip(path: Path, pictures: list[npt.NDArray[np.uint8]]) -> Path:
@@ -46,12 +48,7 @@ def write_clip(path: Path, pictures: list[npt.NDArray[np.uint8]]) -> Path:
 
 def square_clip(folder: Path) -> tuple[Path, Path]:
     """Write ``square.mp4`` and ``square_first.png``; returns both."""
-    pictures = []
-    for index in range(FRAMES):
-        picture = wall()
-        draw_square(picture, index)
-        pictures.append(picture)
-    clip = write_clip(folder / "square.mp4", pictures)
+    clip = write_clip(folder / "square.mp4", [square_picture(index) for index in range(FRAMES)])
     first = folder / "square_first.png"
     cv2.imwrite(str(first), square_mask(0).astype(np.uint8) * 255)
     return clip, first

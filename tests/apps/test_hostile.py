@@ -22,7 +22,7 @@ from osor_video.apps.cli import app
 from osor_video.apps.pictures import write_png
 from osor_video.errors import ConfigError
 from osor_video.video.probe import probe
-from tests.apps.clips import FRAMES, SIZE_HW, draw_square, wall
+from tests.apps.clips import FRAMES, SIZE_HW, square_picture
 from tests.apps.conftest import Material
 from tests.video.clips import add_tone, make_clip, make_sound_only, packets
 from tests.video.test_damage import spoil_packets
@@ -206,8 +206,7 @@ def hostile_clip(path: Path) -> Path:
         sound = out.add_stream("aac", rate=48000)
         out.add_attachment("../../../../evil.ttf", "font/ttf", b"\x00" * 64)
         for index in range(12):
-            picture = wall()
-            draw_square(picture, min(index, FRAMES - 1))
+            picture = square_picture(min(index, FRAMES - 1))
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         out.mux(stream.encode(None))
         add_tone(out, sound, 0.5)
