@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from osor_video.background.camera import GreyPicture, Homography
-from osor_video.flow.bending import bend
+from osor_video.flow.bending import Bending
 from osor_video.membrane import fill_membrane
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -88,10 +88,8 @@ def homography_map(grid: FloatMap, homography: Homography) -> FloatMap:
 
 def outside(coords: FloatMap, other: ShotFrame) -> Mask:
     """True where coordinates leave the other frame or land where nothing is borrowed from it."""
-    blocked = cv2.remap(other.blocked, coords, None, cv2.INTER_LINEAR, borderValue=255)
-    height, width = other.hole.shape
-    x, y = coords[..., 0], coords[..., 1]
-    return np.asarray((blocked > 2) | (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1))
+    # What lies beyond the frame is blocked, and so is what is interpolated with it.
+    return np.asarray(cv2.remap(other.blocked, coords, None, cv2.INTER_LINEAR, borderValue=255) > 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +135,7 @@ class Registration:
         self._certainty = certainty
         self._grid = box_grid(box)
         self._local = box_grid((0, 0, box[2] - box[0], box[3] - box[1]))
+        self._bending = Bending(self._guide)
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def fine(self, view: View) -> tuple[FloatMap, FloatMap]:
@@ -150,7 +149,7 @@ class Registration:
         error = self._error(self._moved(view, residual), known, share)
         # A shadow in the other frame would pull the registration after it.
         trust = known * self._certainty * view.clear * np.exp(-np.square(error / TOLERANCE))
-        smooth = bend(residual, self._guide, trust)
+        smooth = self._bending.bend(residual, trust)
         bent = self._error(self._moved(view, smooth), known, share)
         weight = known * self._certainty
         if _cost(bent, weight) > NEEDED * _cost(plain, weight):

@@ -9,6 +9,7 @@ second differences of the thin-plate energy (Bookstein 1989), which leave planes
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import sqrt
 
 import cv2
@@ -36,27 +37,36 @@ Cells = npt.NDArray[np.float64]
 """Values [h, w, C] on the cells."""
 
 
-def bend(field: FloatMap, grey: npt.NDArray[np.uint8], trust: FloatMap) -> FloatMap:
-    """The smoothest field that agrees with ``field`` [H, W, 2] where ``grey`` [H, W] has texture and ``trust`` [H, W] is high.
+class Bending:
+    """Bends fields measured on one picture, ``grey`` uint8 [H, W]; its texture is worked out once."""
 
-    ``trust`` is in [0, 1]; vectors are in pixels. With no trust anywhere the result is zero.
-    """
-    if trust.shape[1] > trust.shape[0]:
-        # The band of the equations is as wide as the shorter side: lay it across.
-        turned = bend(_transposed(field), np.ascontiguousarray(grey.T), np.ascontiguousarray(trust.T))
-        return _transposed(turned)
-    height, width = trust.shape
-    side = max(CELL_PX, sqrt(height * width / MOST_CELLS))
-    shape = max(3, round(height / side)), max(3, round(width / side))
-    xx, xy, yy = _structure(grey, trust)
-    x, y = field[..., 0], field[..., 1]
-    share = height * width / (shape[0] * shape[1])
-    tensor, right = (
-        share * cv2.resize(np.dstack(parts), shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float64)
-        for parts in ((xx, xy, yy), (xx * x + xy * y, xy * x + yy * y))
-    )
-    vectors = _solve(tensor, right, STIFFNESS * (CELL_PX / side) ** 2, CREASE_PX * side / CELL_PX)
-    return _on_pixels(vectors.astype(np.float32), (height, width))
+    def __init__(self, grey: npt.NDArray[np.uint8]) -> None:
+        # The band of the equations is as wide as the shorter side: that is laid across.
+        self._turned = grey.shape[1] > grey.shape[0]
+        self._structure = _structure(np.ascontiguousarray(grey.T) if self._turned else grey)
+
+    def bend(self, field: FloatMap, trust: FloatMap) -> FloatMap:
+        """The smoothest field that agrees with ``field`` [H, W, 2] where there is texture and ``trust`` [H, W] is high.
+
+        ``trust`` is in [0, 1]; vectors are in pixels. With no trust anywhere the result is zero.
+        """
+        if self._turned:
+            return _transposed(self._bent(_transposed(field), np.ascontiguousarray(trust.T)))
+        return self._bent(field, trust)
+
+    def _bent(self, field: FloatMap, trust: FloatMap) -> FloatMap:
+        height, width = trust.shape
+        side = max(CELL_PX, sqrt(height * width / MOST_CELLS))
+        shape = max(3, round(height / side)), max(3, round(width / side))
+        xx, xy, yy = (trust * part for part in self._structure)
+        x, y = cv2.split(field)
+        share = height * width / (shape[0] * shape[1])
+        tensor, right = (
+            share * cv2.resize(cv2.merge(parts), shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float64)
+            for parts in ((xx, xy, yy), (xx * x + xy * y, xy * x + yy * y))
+        )
+        vectors = _solve(tensor, right, STIFFNESS * (CELL_PX / side) ** 2, CREASE_PX * side / CELL_PX)
+        return _on_pixels(vectors.astype(np.float32), (height, width))
 
 
 def _transposed(field: FloatMap) -> FloatMap:
@@ -66,19 +76,25 @@ def _transposed(field: FloatMap) -> FloatMap:
 
 def _on_pixels(vectors: FloatMap, size_hw: tuple[int, int]) -> FloatMap:
     """Cell vectors [h, w, 2] on all pixels; beyond the outermost cells' middles the field goes on as it comes."""
-    wider = np.pad(vectors, ((2, 2), (2, 2), (0, 0)), mode="reflect", reflect_type="odd")
-    steps = [cells / side for cells, side in zip(vectors.shape[1::-1], size_hw[::-1], strict=True)]
-    to_cells = np.array([[steps[0], 0, 1.5 + steps[0] / 2], [0, steps[1], 1.5 + steps[1] / 2]])
+    down, across = (_raising(cells, side) for cells, side in zip(vectors.shape, size_hw, strict=False))
+    return np.asarray(cv2.merge([down @ part @ across.T for part in cv2.split(vectors)]))
+
+
+@lru_cache(maxsize=16)
+def _raising(cells: int, pixels: int) -> FloatMap:
+    """The matrix [pixels, cells] of cubic interpolation from the middles of cells, and straight on beyond the outermost."""
+    wider = np.pad(np.eye(cells, dtype=np.float32), ((2, 2), (0, 0)), mode="reflect", reflect_type="odd")
+    step = cells / pixels
+    to_cells = np.array([[1, 0, 0], [0, step, 1.5 + step / 2]])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(wider, to_cells, size_hw[::-1], flags=flags))
+    return np.asarray(cv2.warpAffine(wider, to_cells, (cells, pixels), flags=flags))
 
 
-def _structure(grey: npt.NDArray[np.uint8], trust: FloatMap) -> list[FloatMap]:
-    """Entries xx, xy, yy of the structure tensor of each pixel, in units of the noise, times the trust in it."""
+def _structure(grey: npt.NDArray[np.uint8]) -> list[FloatMap]:
+    """Entries xx, xy, yy of the structure tensor of each pixel, in units of the noise."""
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    gx, gy = (cv2.Scharr(smooth, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
-    weight = trust / np.float32(NOISE**2)
-    return [weight * gx * gx, weight * gx * gy, weight * gy * gy]
+    gx, gy = (cv2.Scharr(smooth, cv2.CV_32F, *order, scale=1 / (32 * NOISE)) for order in ((1, 0), (0, 1)))
+    return [gx * gx, gx * gy, gy * gy]
 
 
 Stencil = tuple[tuple[int, int, float], ...]
@@ -97,22 +113,31 @@ def _solve(tensor: Cells, right: Cells, stiffness: float, crease_px: float) -> C
     data = np.zeros((4 * w + 1, h, w, 2))
     data[0] = tensor[..., (0, 2)] + FLOOR
     data[1, ..., 0] = tensor[..., 1]
-    vectors = np.zeros((h, w, 2))
-    for _ in range(ROUNDS):
+    vectors = _solved(data + stiffness * _stiff(h, w), right)
+    for _ in range(ROUNDS - 1):
         band = data.copy()
         for stencil in SECOND_DIFFERENCES:
             bent = _difference(vectors, stencil)
             weight = stiffness / (1 + np.square(bent).sum(axis=2, keepdims=True) / crease_px**2)
             _add_square(band, stencil, weight)
-        solved = solveh_banded(
-            band.reshape(len(band), -1),
-            right.reshape(-1),
-            lower=True,
-            overwrite_ab=True,
-            check_finite=False,
-        )
-        vectors = solved.reshape(h, w, 2)
+        vectors = _solved(band, right)
     return vectors
+
+
+def _solved(band: Cells, right: Cells) -> Cells:
+    """The vectors [h, w, 2] of the equations ``band``, which are lost, and ``right`` [h, w, 2]."""
+    flat = band.reshape(len(band), -1)
+    solved = solveh_banded(flat, right.reshape(-1), lower=True, overwrite_ab=True, check_finite=False)
+    return np.asarray(solved.reshape(right.shape))
+
+
+@lru_cache(maxsize=8)
+def _stiff(h: int, w: int) -> npt.NDArray[np.float64]:
+    """The equations of a field [h, w, 2] that is only stiff, and nowhere creased, as in ``_add_square``."""
+    band = np.zeros((4 * w + 1, h, w, 2))
+    for stencil in SECOND_DIFFERENCES:
+        _add_square(band, stencil, np.ones((*_reach((h, w), stencil), 1)))
+    return band
 
 
 def _difference(vectors: Cells, stencil: Stencil) -> Cells:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from osor_video.flow.bending import bend
+from osor_video.flow.bending import Bending
 from osor_video.flow.complete import homography_flow
 from osor_video.tensors import FloatMap
 
@@ -25,13 +25,15 @@ def test_a_plane_goes_straight_through_a_hole() -> None:
     trust[30:110, 50:110] = 0
     wrong = truth.copy()
     wrong[30:110, 50:110] += 7
-    assert np.abs(bend(wrong, noise(), trust) - truth).max() < 0.1
+    assert np.abs(Bending(noise()).bend(wrong, trust) - truth).max() < 0.1
 
 
 def test_wide_and_tall_fields_are_treated_alike() -> None:
     truth, trust, grey = plane_flow(), np.ones(SIZE_HW, np.float32), noise()
-    wide = bend(truth, grey, trust)
-    tall = bend(truth.transpose(1, 0, 2)[..., ::-1].copy(), np.ascontiguousarray(grey.T), trust.T.copy())
+    wide = Bending(grey).bend(truth, trust)
+    tall = Bending(np.ascontiguousarray(grey.T)).bend(
+        truth.transpose(1, 0, 2)[..., ::-1].copy(), trust.T.copy()
+    )
     np.testing.assert_allclose(tall.transpose(1, 0, 2)[..., ::-1], wide, atol=1e-4)
 
 
@@ -40,7 +42,7 @@ def test_vectors_on_a_blank_wall_claim_nothing() -> None:
     grey[20:100, 40:120] = 128
     measured = truth.copy()
     measured[24:96, 44:116] = 0  # what a matcher finds where there is nothing to match
-    assert np.abs(bend(measured, grey, np.ones(SIZE_HW, np.float32)) - truth).max() < 0.15
+    assert np.abs(Bending(grey).bend(measured, np.ones(SIZE_HW, np.float32)) - truth).max() < 0.15
 
 
 def test_an_edge_claims_nothing_along_itself() -> None:
@@ -50,7 +52,7 @@ def test_an_edge_claims_nothing_along_itself() -> None:
     truth = np.full((*SIZE_HW, 2), (2.0, 1.0), np.float32)
     measured = truth.copy()
     measured[34:86, :, 1] = -3  # along the stripes anything matches
-    found = bend(measured, grey, np.ones(SIZE_HW, np.float32))
+    found = Bending(grey).bend(measured, np.ones(SIZE_HW, np.float32))
     assert np.abs(found - truth).max() < 0.15
 
 
@@ -60,15 +62,15 @@ def test_the_field_may_crease_where_the_wall_meets_the_ground() -> None:
     truth[..., 0] = np.maximum(rows - 60, 0) * 0.1  # still above, ever faster below
     trust = np.ones(SIZE_HW, np.float32)
     trust[20:110, 60:100] = 0
-    assert np.abs(bend(truth, noise(), trust) - truth).mean() < 0.08
+    assert np.abs(Bending(noise()).bend(truth, trust) - truth).mean() < 0.08
 
 
 def test_without_trust_nothing_moves() -> None:
-    assert not bend(plane_flow(), noise(), np.zeros(SIZE_HW, np.float32)).any()
+    assert not Bending(noise()).bend(plane_flow(), np.zeros(SIZE_HW, np.float32)).any()
 
 
 def test_a_field_of_a_few_pixels_is_no_trouble() -> None:
     field = np.full((9, 5, 2), 1.5, np.float32)
-    found = bend(field, noise()[:9, :5].copy(), np.ones((9, 5), np.float32))
+    found = Bending(noise()[:9, :5].copy()).bend(field, np.ones((9, 5), np.float32))
     assert found.shape == (9, 5, 2)
     np.testing.assert_allclose(found, field, atol=0.1)
