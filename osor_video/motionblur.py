@@ -13,7 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from osor_video.tensors import FloatMap
+from osor_video.tensors import FloatMap, channel_sum
 
 FEWEST_PX = 400
 """With fewer pixels that both pictures show nothing is measured."""
@@ -38,7 +38,7 @@ def motion_blur(sharp: FloatMap, frame: FloatMap, both: FloatMap) -> FloatMap | 
     if np.count_nonzero(both > 0.5) < FEWEST_PX:
         return None
     inner = cv2.erode((both > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8))
-    there, here = (cv2.GaussianBlur(side.mean(axis=2), (0, 0), NOISE_PX) for side in (sharp, frame))
+    there, here = (cv2.GaussianBlur(channel_sum(side) / 3, (0, 0), NOISE_PX) for side in (sharp, frame))
     if _steepness(here, inner) > SHARPER * _steepness(there, inner):
         return None
     before = _difference(there, here, inner)

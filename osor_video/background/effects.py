@@ -12,7 +12,7 @@ from osor_video.background.recover import Plate, margin_px
 from osor_video.background.register import Box
 from osor_video.config import EffectsConfig
 from osor_video.shapes import dilate, disc, touching
-from osor_video.tensors import FloatMap, Mask, Picture
+from osor_video.tensors import FloatMap, Mask, Picture, channel_sum
 
 LOG_FLOOR = 0.03
 """Added to luminance before the logarithm: noise in the dark is no effect."""
@@ -142,8 +142,8 @@ def searched_margin(margin: float, config: EffectsConfig) -> float:
 def _hue_distance(a: FloatMap, b: FloatMap) -> FloatMap:
     """Distance of normalised colours [h, w, 3]; dark pixels have none."""
     floor = np.float32(3 * LOG_FLOOR)
-    normal = [side / (side.sum(axis=2, keepdims=True) + floor) for side in (a, b)]
-    return np.asarray(np.abs(normal[0] - normal[1]).sum(axis=2), dtype=np.float32)
+    normal = [side / (channel_sum(side) + floor)[..., None] for side in (a, b)]
+    return channel_sum(cv2.absdiff(*normal))
 
 
 def _pieces_at(region: Mask, near: Mask, largest: float) -> Mask:

@@ -71,15 +71,15 @@ def measure_grain(last: Picture, picture: Picture, flow: FlowPair, hole: Mask, b
     coords = back + np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), axis=-1)
     moved = cv2.remap(last, coords.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     shown, before = picture[area].astype(np.float32), moved.astype(np.float32)
-    known = (trusted > 0) & ~hole[area] & _unclipped(shown) & _unclipped(before)
+    known = (trusted > 0) & ~hole[area] & _unclipped(picture[area]) & _unclipped(moved)
     smooth = _smoothest(shown, known)
     if smooth is None:
         return None
-    residual = (shown - before) @ TO_YCC.T
+    residual = cv2.transform(shown - before, TO_YCC)
     lost = _bilinear_variance(back)[smooth]
     figures = [_figures(residual[..., channel], smooth, lost) for channel in range(3)]
     sigma, correlation = zip(*figures, strict=True)
-    brightness = cv2.GaussianBlur(shown, (0, 0), SMOOTH_PX) @ TO_YCC[0]
+    brightness = cv2.GaussianBlur(cv2.transform(shown, TO_YCC[:1]), (0, 0), SMOOTH_PX)
     return Grain(sigma, correlation, *_over_brightness(residual[..., 0][smooth], brightness[smooth]))
 
 
@@ -147,8 +147,8 @@ def _around(box: HoleBox, size_hw: tuple[int, ...]) -> HoleBox:
     )
 
 
-def _unclipped(picture: npt.NDArray[np.float32]) -> Mask:
-    return np.asarray((picture > DARKEST).all(axis=2) & (picture < BRIGHTEST).all(axis=2))
+def _unclipped(picture: Picture) -> Mask:
+    return np.asarray(cv2.inRange(picture, (DARKEST + 1,) * 3, (BRIGHTEST - 1,) * 3) > 0)
 
 
 def _smoothest(shown: FloatMap, known: Mask) -> Mask | None:

@@ -100,6 +100,7 @@ class StagedNetwork(nn.Module):
         """``net`` is timm's, whole or its features, in inference mode; it is taken apart."""
         super().__init__()
         _fold_normalisation(net)
+        _fold_padding(net)
         parts = [[net.blocks[block] for block in blocks] for blocks in BLOCKS]
         parts[0] = [net.conv_stem, net.bn1, *parts[0]]
         self.parts = nn.ModuleList([nn.Sequential(*part) for part in parts])
@@ -126,6 +127,36 @@ def _fold_normalisation(net: Any) -> None:
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
                 module._modules[first] = fuse_conv_bn_eval(convolution, norm)
                 module._modules[second] = norm.act
+
+
+def _fold_padding(net: Any) -> None:
+    """Let each convolution that pads its picture by hand, more below and on the right, do so by a wider kernel.
+
+    With a stride of two and even sides the two are the same: a kernel of k, padded by (k - 2) // 2 before and (k - 1) // 2 after,
+    is one of k + 1 that begins with zeros, padded by (k - 1) // 2 on both sides. It spares a copy of the widest maps.
+    """
+    from timm.layers import Conv2dSame  # noqa: PLC0415  (timm takes seconds to import)
+
+    for module in net.modules():
+        for name, narrow in list(module._modules.items()):
+            if isinstance(narrow, Conv2dSame):
+                module._modules[name] = _widened(narrow)
+
+
+def _widened(narrow: Any) -> nn.Conv2d:
+    side, has_bias = narrow.kernel_size[0], narrow.bias is not None
+    wide = nn.Conv2d(
+        narrow.in_channels,
+        narrow.out_channels,
+        side + 1,
+        stride=narrow.stride,
+        padding=(side - 1) // 2,
+        groups=narrow.groups,
+        bias=has_bias,
+    )
+    weights = {"weight": F.pad(narrow.weight, (1, 0, 1, 0))} | ({"bias": narrow.bias} if has_bias else {})
+    wide.load_state_dict(weights)
+    return wide
 
 
 def packaged_network(stages: tuple[int, ...]) -> Any:

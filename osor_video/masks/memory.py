@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 TOP_K = 10
+OUT_OF_REACH = -3.0
+"""Added to a similarity it leaves less than -1, the least that two unit vectors have."""
 BAND_CELLS = 4
 """Rows of cells that are compared together."""
 TEMPERATURE = 0.06
@@ -76,8 +78,13 @@ def _matches(queries: Tensor, ys: Tensor, xs: Tensor, frame: Remembered) -> tupl
     near = frame.features[:, part[0], part[1]].flatten(1)
     scores = (queries @ near).view(len(queries), bottom - top, right - left)
     # The window is a product of rows and columns: two small tests instead of one of every pair of cells.
-    scores.masked_fill_(((torch.arange(top, bottom)[None] - ys[:, None]).abs() > reach)[:, :, None], -1.0)
-    scores.masked_fill_(((torch.arange(left, right)[None] - xs[:, None]).abs() > reach)[:, None, :], -1.0)
+    scores += _beyond(torch.arange(top, bottom), ys, reach)[:, :, None]
+    scores += _beyond(torch.arange(left, right), xs, reach)[:, None, :]
     best, order = scores.flatten(1).topk(min(TOP_K, near.shape[1]), dim=1)
     # Where nothing is in reach the best are cells that are not: they have no say.
-    return best, frame.label[part].flatten()[order].masked_fill(best <= -1.0, 0.0)
+    return best.clamp_(min=-1.0), frame.label[part].flatten()[order].masked_fill(best <= -1.0, 0.0)
+
+
+def _beyond(places: Tensor, middles: Tensor, reach: int) -> Tensor:
+    """What to add to similarities [N, k] of cells at ``places`` [k] that are out of ``reach`` of ``middles`` [N]."""
+    return OUT_OF_REACH * ((places[None] - middles[:, None]).abs() > reach).float()

@@ -20,7 +20,7 @@ from torch import Tensor
 from osor_video.flow.estimate import FlowPair
 from osor_video.flow.warp import warp
 from osor_video.shapes import dilate
-from osor_video.tensors import FloatMap, Mask, Picture, resize_flow
+from osor_video.tensors import FloatMap, Mask, Picture, channel_sum, resize_flow
 
 FINER = 2
 """Pictures are compared at the flow's size, and motions, which are smooth but for the object's edge, at this part of it."""
@@ -150,8 +150,7 @@ def _error(before: FloatMap, after: FloatMap, motion: Motion) -> FloatMap:
     moved = cv2.remap(
         before, columns + fine[0], rows + fine[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    difference: FloatMap = np.abs(moved - after).mean(axis=2)
-    return np.asarray(cv2.blur(difference, (WINDOW_PX, WINDOW_PX)))
+    return np.asarray(cv2.blur(channel_sum(cv2.absdiff(moved, after)) / 3, (WINDOW_PX, WINDOW_PX)))
 
 
 def _counted(levels: FloatMap) -> FloatMap:
