@@ -110,6 +110,8 @@ class PairsConfig(_Section):
     """How often each kind of incomplete mask is drawn; the sum is 1."""
     repainted_share: float = Field(default=0.0, ge=0, le=1)
     """How often a part of the object gets other colours: what belongs to it is then to be told by its shape."""
+    printed_share: float = Field(default=0.0, ge=0, le=1)
+    """How many of those parts are printed with a piece of a photograph, as clothes are."""
     freer_share: float = Field(default=0.0, ge=0, le=1)
     """How often an object's effects follow less closely from what is seen of it: it is above the ground, has another's outline as
     shadow, or the camera is near the ground."""

@@ -204,10 +204,11 @@ def raised(cutout: Cutout, gap_px: int) -> Cutout:
     return replace(cutout, colour=np.pad(cutout.colour, (*rows, (0, 0))), matte=np.pad(cutout.matte, rows))
 
 
-def repainted(cutout: Cutout, random: np.random.Generator) -> Cutout:
+def repainted(cutout: Cutout, random: np.random.Generator, pattern: Picture | None = None) -> Cutout:
     """The same shape in other colours on one side of a line through it, as clothes have and their wearer has not.
 
-    What belongs together does not always look alike: whoever completes a mask has to learn it from shapes.
+    With a ``pattern`` [S, S, 3] that side is printed with it, in the light that was on the object. What belongs together does not
+    always look alike: whoever completes a mask has to learn it from shapes.
     """
     height, width = cutout.matte.shape
     angle = float(random.normal(0, 0.5))
@@ -218,12 +219,25 @@ def repainted(cutout: Cutout, random: np.random.Generator) -> Cutout:
     part = (0.5 + 0.5 * np.tanh((along - line) / (2 * softness_px)))[..., None].astype(np.float32)
     if random.random() < 0.5:
         part = 1 - part
-    # A turn of the hue about the grey axis, another saturation, and a gamma that burns nothing out.
+    painted = _dyed(cutout, random) if pattern is None else _printed(cutout, pattern)
+    return replace(cutout, colour=part * painted + (1 - part) * cutout.colour)
+
+
+def _dyed(cutout: Cutout, random: np.random.Generator) -> FloatMap:
+    """A turn of the hue about the grey axis, another saturation, and a gamma that burns nothing out."""
     grey = cutout.colour.mean(axis=2, keepdims=True)
     turned = (cutout.colour - grey) @ _hue_turn(float(random.uniform(0, 2 * np.pi)))
     painted = np.clip(grey + turned * np.float32(random.uniform(0.3, 1.5)), 0, 1)
-    painted = painted ** np.float32(np.exp(random.normal(0, 0.5)))
-    return replace(cutout, colour=part * painted + (1 - part) * cutout.colour)
+    return np.asarray(painted ** np.float32(np.exp(random.normal(0, 0.5))), np.float32)
+
+
+def _printed(cutout: Cutout, pattern: Picture) -> FloatMap:
+    """``pattern`` with the shading of the object."""
+    height, width = cutout.matte.shape
+    cloth = cv2.resize(pattern, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    grey = cutout.colour.mean(axis=2, keepdims=True)
+    usual = max(float(grey[cutout.matte > 0.5].mean()), 0.05)
+    return np.asarray(np.clip(cloth * np.clip(grey / usual, 0.4, 1.6), 0, 1), np.float32)
 
 
 def _hue_turn(angle: float) -> FloatMap:

@@ -192,6 +192,8 @@ def _encoded(cutout: Cutout) -> bytes:
     rgba = to_uint8(np.dstack([cutout.colour, cutout.matte]))
     # What cannot be seen need not be kept, and compresses to nothing.
     rgba[rgba[..., 3] == 0] = 0
+    # WebP leaves out a matte that is full everywhere, and a cut-out needs one.
+    rgba[0, 0, 3] = min(rgba[0, 0, 3], 254)
     _, data = cv2.imencode(
         ".webp", cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_WEBP_QUALITY, LOSSLESS]
     )

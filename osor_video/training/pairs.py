@@ -31,6 +31,7 @@ from osor_video.training.effects import (
     light_spill,
     spread,
 )
+from osor_video.training.photos import random_crop, read_photo
 from osor_video.training.places import STAGE_SHARE, Place, draw_place
 
 VISIBLE = 0.035
@@ -87,20 +88,25 @@ def make_pair(
     *,
     blob_share: float = BLOB_SHARE,
     repainted_share: float = 0.0,
+    printed_share: float = 0.0,
     highest_foot: float = HIGHEST_FOOT,
     freer_share: float = 0.0,
     crisp_share: float = 0.0,
 ) -> Pair:
     """One pair; everything about it comes from ``random``. A ``blob_share`` has a hole and no object.
 
-    Of the objects a ``repainted_share`` get other colours in a part of them; they stand no higher than ``highest_foot`` of the
-    picture, counted from above. The effects of a ``freer_share`` follow less closely from what is seen of the object. A
-    ``crisp_share`` of the pairs has hard and dark shadows, and the outlines of a camera that sharpens.
+    Of the objects a ``repainted_share`` get other colours in a part of them, a ``printed_share`` of those a photograph's; they
+    stand no higher than ``highest_foot`` of the picture, counted from above. The effects of a ``freer_share`` follow less closely
+    from what is seen of the object. A ``crisp_share`` of the pairs has hard and dark shadows, and the outlines of a camera that
+    sharpens.
     """
     cutout = choose_cutout(cutouts, random)
     # Without a share nothing is drawn for it: a seed keeps its pairs.
     if repainted_share and random.random() < repainted_share:
-        cutout = repainted(cutout, random)
+        printed = printed_share and random.random() < printed_share
+        photo = photos[int(random.integers(len(photos)))] if printed else None
+        pattern = None if photo is None else random_crop(read_photo(photo), side_px, widest_px, random)
+        cutout = repainted(cutout, random, pattern)
     placed, ground = _stand(cutout, side_px, random, highest_foot)
     caster = None
     if freer_share and random.random() < freer_share:

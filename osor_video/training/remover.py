@@ -118,6 +118,7 @@ class PairBatches(Dataset[Batch]):
             *sizes,
             random,
             repainted_share=config.repainted_share,
+            printed_share=config.printed_share,
             highest_foot=config.highest_foot,
             freer_share=config.freer_share,
             crisp_share=config.crisp_share,

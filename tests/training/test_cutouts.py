@@ -165,3 +165,15 @@ def test_a_repainted_object_keeps_its_shape_and_one_of_its_sides() -> None:
         assert painted.colour.max() <= 1
         changed = np.abs(painted.colour - cutout.colour).max(axis=2)[matte > 0] > 1e-3
         assert 0.05 < changed.mean() < 0.98
+
+
+def test_an_object_is_printed_in_its_own_light() -> None:
+    matte = np.ones((60, 40), np.float32)
+    shaded = np.full((60, 40, 3), 0.5, np.float32)
+    shaded[:, 20:] = 0.3
+    red = np.full((32, 32, 3), (200, 20, 20), np.uint8)
+    painted = repainted(Cutout(0, shaded, matte), np.random.default_rng(0), red).colour
+    printed = painted[..., 0] > 2 * painted[..., 1]
+    assert 0.1 < printed.mean() < 0.9
+    light, dark = (painted[:, half][printed[:, half]][:, 0] for half in (np.s_[:20], np.s_[20:]))
+    assert np.median(light) > 1.4 * np.median(dark)

@@ -80,6 +80,17 @@ def test_objects_of_several_folders_go_into_one_pack(
     assert manifest.cutouts == {"people": 16, "train": 13, "held_out": 3}
 
 
+def test_an_object_that_fills_its_box_keeps_its_matte(jpegs: Path, tmp_path: Path) -> None:
+    (tmp_path / "boards").mkdir()
+    for index in range(13):
+        board = np.dstack([texture(index, 48, 32), np.full((48, 32), 255, np.uint8)])
+        cv2.imwrite(str(tmp_path / "boards" / f"{index:02d}.png"), board)
+    write_pack(jpegs, [tmp_path / "boards"], tmp_path / "pack", licences="Made for a test.")
+    packed = [cutout for part in load_cutouts(tmp_path / "pack") for cutout in part]
+    assert len(packed) == 13
+    assert min(float(cutout.matte.min()) for cutout in packed) > 0.99
+
+
 def test_large_photographs_are_shrunk(cutouts_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for index in range(2):
