@@ -166,6 +166,13 @@ class FirstPass:
         with self._clock.stage("camera"):
             return track_corners(last.grey, grey, last.grown)
 
+    def _measure_grain(self, last: _Last | None, frame: MovingFrame, now: _Last) -> Grain | None:
+        box = bounding_box(now.grown)
+        if not self._config.composite.grain or last is None or frame.flow is None or box is None:
+            return None
+        with self._clock.stage("camera"):
+            return measure_grain(last.picture, frame.picture, frame.flow, now.grown, box)
+
     def _note(self, frame: MovingFrame, region: FrameRegions) -> tuple[Mask, FrameNotes]:
         last = self._last
         cut = last is None or frame.shot != last.shot
@@ -178,16 +185,10 @@ class FirstPass:
         tracked = None if tracks is None else tracks.result()
         with self._clock.stage("camera"):
             now = self._seen(frame.picture, grey, held.mask, region, frame.shot)
+            measuring = self._pool.submit(self._measure_grain, last, frame, now)
             self._camera = np.eye(3) if tracked is None else camera_step(tracked, now.grown) @ self._camera
             flow_back = _background_flow(frame.flow, now.grown)
-            box, grain = bounding_box(now.grown), None
-            if (
-                self._config.composite.grain
-                and last is not None
-                and frame.flow is not None
-                and box is not None
-            ):
-                grain = measure_grain(last.picture, frame.picture, frame.flow, now.grown, box)
+        grain = measuring.result()
         self._last, self._follow = now, frame.after
         return held.mask, FrameNotes(
             pack_mask(held.mask),

@@ -6,9 +6,8 @@ does not grow with the clip, and the windows' size does not change the result.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, repeat
@@ -22,11 +21,12 @@ from osor_video.background.recover import NeededBox, Plate, recover
 from osor_video.background.register import ShotFrame
 from osor_video.composite.fill import Fill, FrameGrain, dithered, make_fill
 from osor_video.config import Config
+from osor_video.feed import FrameFeed, FrameKinds, Loaded
 from osor_video.memory import release_unused
 from osor_video.removal.crop import Crop, shift_behind
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
-from osor_video.tensors import FloatMap, Mask, Picture
+from osor_video.tensors import FloatMap, Picture
 from osor_video.video.planes import (
     ColorSpec,
     PlanarFrame,
@@ -65,13 +65,12 @@ class Carry:
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """A decoded frame; ``hole`` [H, W] is what is to be filled in it, ``kept`` what the user keeps."""
+class _Window:
+    """Frames in work: the network's answers and the plates, by frame, of those that have a hole."""
 
-    planes: PlanarFrame
-    seen: ShotFrame
-    hole: Mask
-    kept: Mask | None
+    frames: Sequence[Loaded]
+    removing: Future[tuple[dict[int, Removal | None], Carry]]
+    plates: Mapping[int, Future[Plate] | None]
 
 
 class Restorer:
@@ -115,38 +114,31 @@ class Restorer:
         A later run that is given a window's ``carry`` and the frame after it as ``start`` goes on as if it had never stopped.
         ``planes`` begins with frame ``needed(start)`` or before it in any case: earlier frames are borrowed from.
         """
-        reach, size = self._config.background.reach_frames, self._config.window_frames
+        size = self._config.window_frames
         last = len(self._notes) if stop is None else stop
-        loaded: deque[_Loaded] = deque()
-        keys: deque[ShotFrame] = deque()
-        carry = carry or Carry()
         first = start - start % size
-        ahead: Future[None] | None = None
-        with closing(self._laid()) as laid:
+        ends = [min(begin + size, last) for begin in range(first, last, size)]
+        kinds = FrameKinds(self._look, self._with_cast)
+        feed = FrameFeed(planes, first, self._config.background, kinds, self._pool, self._clock)
+        # Whoever closes ``planes`` after this must find it at rest.
+        with closing(feed), closing(self._laid()) as laid:
             for _ in range(first):
                 next(laid)
-            try:
-                for begin in range(first, last, size):
-                    end = min(begin + size, last)
-                    if ahead is None:
-                        self._load(planes, first, end + reach, loaded, keys)
-                    else:
-                        ahead.result()
-                    window = [loaded.popleft() for _ in range(end - loaded[0].planes.index)]
-                    pictures = {item.planes.index: next(laid) for item in window}
-                    known = list(keys)
-                    # The next window is decoded while this one is in work.
-                    ahead = self._pool.submit(self._load, planes, first, end + size + reach, loaded, keys)
-                    results, carry = self._finish(
-                        [item for item in window if item.planes.index >= start], known, pictures, carry
-                    )
-                    yield results, carry
-                    while keys and keys[0].index < end - reach:
-                        keys.popleft()
-                    release_unused()
-            finally:
-                # Whoever closes ``planes`` after this must find it at rest.
-                wait([] if ahead is None else [ahead])
+
+            def begin(end: int, carry: Carry) -> _Window:
+                frames, keys = feed.window(end, size)
+                pictures = {item.index: next(laid) for item in frames}
+                return self._begin([item for item in frames if item.index >= start], keys, pictures, carry)
+
+            window = begin(ends[0], carry or Carry()) if ends else None
+            for following in [*ends[1:], None]:
+                if window is None:
+                    return
+                finished, handed = self._end(window)
+                # The next is begun before this one is finished, so that no worker waits for the last frame.
+                window = None if following is None else begin(following, handed)
+                yield [one.result() for one in finished], handed
+                release_unused()
 
     def needed(self, start: int) -> int:
         """The first frame that finishing from ``start`` on has to see."""
@@ -182,97 +174,79 @@ class Restorer:
         else:
             yield from self._given.pictures()
 
-    def _load(
-        self,
-        planes: Iterator[PlanarFrame],
-        first: int,
-        until: int,
-        loaded: deque[_Loaded],
-        keys: deque[ShotFrame],
-    ) -> None:
-        """Decode up to frame ``until``; every few frames one is kept to borrow from, and none before ``first`` to finish."""
-        reach, step = self._config.background.reach_frames, self._config.background.step_frames
-        while not loaded or loaded[-1].planes.index < until - 1:
-            with self._clock.stage("decode"):
-                frame = next(planes, None)
-                if frame is None:
-                    return
-                is_key = frame.index % step == 0 and frame.index >= first - reach
-                if frame.index < first and not is_key:
-                    continue
-                item = self._look(frame)
-            if is_key:
-                item = replace(item, seen=replace(item.seen, cast=self._cast(item)))
-                keys.append(item.seen)
-            if frame.index >= first:
-                loaded.append(item)
-
-    def _look(self, frame: PlanarFrame) -> _Loaded:
+    def _look(self, frame: PlanarFrame) -> Loaded:
         notes = self._notes[frame.index]
         grown = hole_of(self._notes, frame.index, self._config.mask)
         kept = None if notes.kept is None else whole_samples(notes.kept, self._color.chroma_log2)
         seen = ShotFrame(frame.index, planes_to_rgb(frame.planes, self._color), grown, notes.camera)
-        return _Loaded(frame, seen, grown if kept is None else grown & ~kept, kept)
+        return Loaded(frame, seen, grown if kept is None else grown & ~kept, kept)
 
-    def _cast(self, item: _Loaded) -> Mask | None:
-        """What the object casts in a frame that is borrowed from, by the model's alpha: of no use to another frame [H, W]."""
+    def _with_cast(self, item: Loaded) -> Loaded:
+        """``item`` with what its object casts, by the model's alpha: of no use to a frame that borrows from it."""
         effects = self._config.effects
         if self._config.fill == "diffusion" or effects.find == "off" or not self._has_hole(item):
-            return None
+            return item
         with self._clock.stage("background"):
             found = self._remover.found(self._input(item))
             if found is None:
-                return None
-            return np.asarray(join_effects(item.seen.hole, None, found.alpha, effects, found.box) > CAST)
+                return item
+            cast = np.asarray(join_effects(item.seen.hole, None, found.alpha, effects, found.box) > CAST)
+        return replace(item, seen=replace(item.seen, cast=cast), looked=found.looked)
 
-    def _finish(
+    def _begin(
         self,
-        window: Sequence[_Loaded],
+        frames: Sequence[Loaded],
         keys: Sequence[ShotFrame],
         pictures: Mapping[int, Picture | None],
         carry: Carry,
-    ) -> tuple[list[Restored], Carry]:
-        """Finish one window: the network sees its frames in order while plates are made beside it."""
-        removing = self._pool.submit(self._remove_all, window, carry)
+    ) -> _Window:
+        """Begin with a window: the network sees its frames in order while plates are made beside it."""
+        removing = self._pool.submit(self._remove_all, frames, carry)
         plates = {
-            item.planes.index: self._plate(item, keys, pictures[item.planes.index])
-            for item in window
+            item.index: self._plate(item, keys, pictures[item.index])
+            for item in frames
             if self._has_hole(item)
         }
-        removals, carry = removing.result()
-        # Each waits for its plate, which came into the pool before it.
-        return list(self._pool.map(lambda item: self._complete(item, plates, removals), window)), carry
+        return _Window(frames, removing, plates)
 
-    def _remove_all(self, window: Sequence[_Loaded], carry: Carry) -> tuple[dict[int, Removal | None], Carry]:
+    def _end(self, window: _Window) -> tuple[list[Future[Restored]], Carry]:
+        """Have a window's frames completed; returns what it hands to the next."""
+        removals, carry = window.removing.result()
+        # Each waits for its plate, which came into the pool before it.
+        return [
+            self._pool.submit(self._complete, item, window.plates, removals) for item in window.frames
+        ], carry
+
+    def _remove_all(self, window: Sequence[Loaded], carry: Carry) -> tuple[dict[int, Removal | None], Carry]:
         """The network's answers for a window's frames with a hole, by frame, batch by batch."""
         removals: dict[int, Removal | None] = {}
         for shot, batch in self._batches(window):
             state = carry.state if shot == carry.shot else None
             holed = [item for item in batch if self._has_hole(item)]
             answers, state = self._remove(holed, state) if holed else ([], None)
-            removals |= {item.planes.index: answer for item, answer in zip(holed, answers, strict=True)}
+            removals |= {item.index: answer for item, answer in zip(holed, answers, strict=True)}
             carry = Carry(shot, state)
         return removals, carry
 
-    def _has_hole(self, item: _Loaded) -> bool:
+    def _has_hole(self, item: Loaded) -> bool:
         return bool(item.hole.any())
 
-    def _batches(self, window: Iterable[_Loaded]) -> Iterator[tuple[int, list[_Loaded]]]:
+    def _batches(self, window: Iterable[Loaded]) -> Iterator[tuple[int, list[Loaded]]]:
         """Frames that the network sees together: of one shot, at places that do not depend on the windows."""
 
-        def key(item: _Loaded) -> tuple[int, int]:
-            return self._notes[item.planes.index].shot, item.planes.index // self._remover.batch
+        def key(item: Loaded) -> tuple[int, int]:
+            return self._notes[item.index].shot, item.index // self._remover.batch
 
         for (shot, _), batch in groupby(window, key):
             yield shot, list(batch)
 
     def _plate(
-        self, item: _Loaded, keys: Sequence[ShotFrame], picture: Picture | None
+        self, item: Loaded, keys: Sequence[ShotFrame], picture: Picture | None
     ) -> Future[Plate] | None:
         """The plate of a frame from the user's and from its neighbours in the shot, in work."""
         if self._config.fill == "diffusion":
             return None
-        index, reach = item.planes.index, self._config.background.reach_frames
+        index, reach = item.index, self._config.background.reach_frames
         shot = self._notes[index].shot
         others = [key for key in keys if 0 < abs(key.index - index) <= reach]
         return self._pool.submit(
@@ -298,7 +272,7 @@ class Restorer:
         return lambda plate: box_of_effects(seen.rgb, seen.hole, effects, margin, plate)
 
     def _remove(
-        self, holed: Sequence[_Loaded], state: RemoverState | None
+        self, holed: Sequence[Loaded], state: RemoverState | None
     ) -> tuple[Sequence[Removal | None], RemoverState | None]:
         if self._config.fill == "plate":
             return [None] * len(holed), None
@@ -307,8 +281,8 @@ class Restorer:
             removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)
             return removals
 
-    def _input(self, item: _Loaded) -> RemovalInput:
-        index = item.planes.index
+    def _input(self, item: Loaded) -> RemovalInput:
+        index = item.index
         crop = self._crops[index]
         assert crop is not None  # a frame with a hole has a crop: both come from the same notes
         core = core_of(self._notes, index, self._config.mask) & item.hole
@@ -319,22 +293,23 @@ class Restorer:
             self._notes[index].flow_back,
             index,
             effects=self._config.effects.find != "off",
+            looked=item.looked,
         )
 
     def _complete(
         self,
-        item: _Loaded,
+        item: Loaded,
         plates: Mapping[int, Future[Plate] | None],
         removals: Mapping[int, Removal | None],
     ) -> Restored:
         """Lay the joined fill over one frame; without a hole it passes as it is."""
-        if item.planes.index not in plates:
+        if item.index not in plates:
             return Restored(item.planes, None, item.planes.planes)
-        waiting = plates[item.planes.index]
+        waiting = plates[item.index]
         plate = None if waiting is None else waiting.result()
         seen = item.seen
         with self._clock.stage("composite"):
-            removal = removals[item.planes.index]
+            removal = removals[item.index]
             effect = self._effect(item, plate, removal)
             fill = make_fill(
                 seen.rgb,
@@ -347,13 +322,13 @@ class Restorer:
                 self._grain(item),
             )
             if self._color.bit_depth > 8:
-                fill = dithered(fill, self._config.composite.dither, (self._config.seed, item.planes.index))
+                fill = dithered(fill, self._config.composite.dither, (self._config.seed, item.index))
             before = item.planes.planes
             planes = blend_planes(before, fill.rgb, fill.alpha, self._color, fill.box)
             outside = outside_difference(before, planes, fill.alpha, self._color, fill.box)
         return Restored(replace(item.planes, planes=planes), fill, before, outside)
 
-    def _effect(self, item: _Loaded, plate: Plate | None, removal: Removal | None) -> FloatMap:
+    def _effect(self, item: Loaded, plate: Plate | None, removal: Removal | None) -> FloatMap:
         """Alpha [H, W] of what the object casts, by the plate's witness and by the model's."""
         effects = self._config.effects
         found = None
@@ -363,10 +338,10 @@ class Restorer:
             return join_effects(item.hole, found, None, effects)
         return join_effects(item.hole, found, removal.alpha, effects, removal.box)
 
-    def _grain(self, item: _Loaded) -> FrameGrain | None:
+    def _grain(self, item: Loaded) -> FrameGrain | None:
         """The grain of the frame's surroundings as the first pass measured it."""
-        measured = grain_of(self._notes, item.planes.index)
-        return None if measured is None else FrameGrain(measured, self._config.seed, item.planes.index)
+        measured = grain_of(self._notes, item.index)
+        return None if measured is None else FrameGrain(measured, self._config.seed, item.index)
 
     def _plan(self) -> list[Crop | None]:
         """A steady crop for each frame, shot by shot."""

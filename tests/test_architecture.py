@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"background"},
     {"removal"},
     {"composite"},
-    {"follow"},
+    {"follow", "feed"},
     {"analysis", "restore"},
     {"work"},
     {"tally"},

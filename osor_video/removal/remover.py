@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -41,6 +41,14 @@ KEPT_CELLS = 4
 """Surroundings of the changed cells in which detail is weighed, a little more than ``keep_detail`` looks at."""
 
 
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """Frames' crops [B, 3, H, W], and the network's view of them."""
+
+    images: Tensor
+    prediction: Prediction
+
+
 @dataclass(frozen=True)
 class RemovalInput:
     """One frame for the remover. ``flow_back`` [H', W', 2] is the completed background flow to the frame before,
@@ -56,6 +64,8 @@ class RemovalInput:
     """Number of the frame in its clip."""
     effects: bool = True
     """Whether what the object casts goes with it."""
+    looked: Looked | None = None
+    """What the network saw of it, where it was asked before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +79,8 @@ class Removal:
     decode: Callable[[], FloatMap]
     box: HoleBox | None = None
     """What of the frame the crop shows; None: all of it."""
+    looked: Looked | None = None
+    """What the network saw, where alpha alone was asked for."""
 
     @cached_property
     def rgb(self) -> FloatMap:
@@ -137,22 +149,24 @@ class OneStepRemover:
         """
         if not frames:
             return [], state
-        images, prediction = self._predict(frames)
+        looked = frames[0].looked if len(frames) == 1 else None
+        looked = looked or self._predict(frames)
         answers = []
         for index, frame in enumerate(frames):
-            fill, state = self._advance(frame, images[index : index + 1], prediction, index, state)
+            fill, state = self._advance(frame, looked, index, state)
             answers.append(self._answer(frame, fill))
         return answers, state
 
     @torch.inference_mode()
     def found(self, frame: RemovalInput) -> Removal | None:
-        """The answer for a frame by itself, of which alpha is wanted; None where that takes a whole step of a large model."""
+        """The answer for a frame by itself, of which alpha is wanted; None where that takes a whole step of a large model.
+
+        It says what the network saw, which ``remove`` need not ask again.
+        """
         if not self._model.is_compact:
             return None
-        images, prediction = self._predict([frame])
-        return self._answer(
-            frame, _FrameFill(self._model, images.to(prediction.z.device), prediction, 0, None, 0.0)
-        )
+        looked = self._predict([frame])
+        return replace(self._answer(frame, _FrameFill(self._model, looked, 0, None, 0.0)), looked=looked)
 
     def passed(self, frame: RemovalInput, state: RemoverState | None) -> RemoverState | None:
         """The state after ``frame``, where nobody asks for its fill: it goes through the network only where a carried latent
@@ -168,14 +182,14 @@ class OneStepRemover:
         after: RemoverState | None = self.remove([frame], state)[1]
         return after
 
-    def _predict(self, frames: Sequence[RemovalInput]) -> tuple[Tensor, Prediction]:
-        """The frames' crops [B, 3, H, W], and the network's view of them."""
+    def _predict(self, frames: Sequence[RemovalInput]) -> Looked:
         images = torch.cat([picture_to_tensor(frame.crop.cut_picture(frame.rgb)) for frame in frames])
         masks = torch.cat([mask_to_tensor(frame.crop.cut_mask(frame.hole)) for frame in frames])
         stride = self._model.record.stride
         size = (images.shape[2] // stride, images.shape[3] // stride)
         effects = all(frame.effects for frame in frames)
-        return images, self._model.predict(images, masks, self._noise(frames, size), effects=effects)
+        prediction = self._model.predict(images, masks, self._noise(frames, size), effects=effects)
+        return Looked(images.to(prediction.z.device), prediction)
 
     def _noise(self, frames: Sequence[RemovalInput], size: tuple[int, int]) -> Tensor:
         """One tile for the whole shot, or one a frame."""
@@ -189,18 +203,17 @@ class OneStepRemover:
     def _advance(
         self,
         frame: RemovalInput,
-        image: Tensor,
-        prediction: Prediction,
+        looked: Looked,
         index: int,
         state: RemoverState | None,
     ) -> tuple[_FrameFill, RemoverState | None]:
-        """One frame's fill on its crop ``image`` [1, 3, H, W], fused with what is carried to it, and what passes on.
+        """The fill of ``frame``, number ``index`` of those looked at, fused with what is carried to it, and what passes on.
 
         Only a frame from which it is carried on needs it whether or not anybody asks for the fill.
         """
         strength = self._config.latent_warp
-        carry = None if state is None else _carried(frame, state, prediction.z.device)
-        fill = _FrameFill(self._model, image.to(prediction.z.device), prediction, index, carry, strength)
+        carry = None if state is None else _carried(frame, state, looked.prediction.z.device)
+        fill = _FrameFill(self._model, looked, index, carry, strength)
         if strength == 0:
             return fill, None
         if carry is None or carry.age >= self._config.anchor_frames:
@@ -220,17 +233,23 @@ class OneStepRemover:
 
 @dataclass(frozen=True, eq=False)
 class _FrameFill:
-    """The fill of frame ``index`` of a prediction, worked out when first asked for; ``carry`` is what was carried to it.
-
-    ``image`` [1, 3, H, W] is the crop as it is.
-    """
+    """The fill of frame ``index`` of those looked at, worked out when first asked for; ``carry`` is what was carried to it."""
 
     model: RemovalModel
-    image: Tensor
-    prediction: Prediction
+    looked: Looked
     index: int
     carry: Carry | None
     strength: float
+
+    @property
+    def prediction(self) -> Prediction:
+        """That of all frames looked at."""
+        return self.looked.prediction
+
+    @property
+    def image(self) -> Tensor:
+        """The crop as it is, [1, 3, H, W]."""
+        return self._of(self.looked.images)
 
     @cached_property
     def alpha(self) -> Tensor:

@@ -109,6 +109,18 @@ def test_alpha_alone_is_that_of_the_answer_and_starts_nothing(
     assert remover.found(frame) is None
 
 
+def test_what_was_looked_at_is_not_asked_again(
+    model: OsorModel, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remover, frame = OneStepRemover(model, RemovalConfig(), 0), inputs(world, 1)[0]
+    answer, found = remover.remove([frame], None)[0][0], remover.found(frame)
+    assert found is not None
+    monkeypatch.setattr(OsorModel, "predict", None)
+    again = remover.remove([replace(frame, looked=found.looked)], None)[0][0]
+    assert np.array_equal(again.rgb, answer.rgb)
+    assert np.array_equal(again.alpha, answer.alpha)
+
+
 def test_a_batch_of_three_equals_three_of_one(model: OsorModel, world: World) -> None:
     remover, frames = OneStepRemover(model, RemovalConfig(), 0), inputs(world, 3)
     together, end = remover.remove(frames, None)
