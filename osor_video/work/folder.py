@@ -88,10 +88,13 @@ class WorkFolder:
         self._lasting = lasting
         self._kept = kept
         self._lock: FileLock | None = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
         with self._failures_named():
-            self.path.mkdir(exist_ok=True)
+            # A sequence of pictures may get a folder of its own.
+            self._made = [folder for folder in self.path.parents if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _taken(self.path, self._output)
         fresh = not (self.path / RUN).exists()
         try:
@@ -226,7 +229,8 @@ class WorkFolder:
             path.unlink(missing_ok=True)
         # What somebody else put there is his.
         with suppress(OSError):
-            self.path.rmdir()
+            for folder in (self.path, *self._made):
+                folder.rmdir()
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:

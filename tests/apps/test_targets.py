@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from osor_video.apps.cli import app
 from osor_video.config import DecodeConfig
+from osor_video.errors import VideoError
 from osor_video.video.planes import planes_to_rgb, to_linear
 from osor_video.video.probe import probe
 from osor_video.video.reader import read_planes
@@ -114,20 +115,40 @@ def test_pictures_in_and_out(material: Material, tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"given.{index}.png"), square_mask(index).astype(np.uint8) * 255)
     done = remove(
         tmp_path / "in.%04d.png", "--mask", tmp_path / "given.%d.png", "--model", material.model,
-        "-o", tmp_path / "out.%04d.png", "--masks-out", tmp_path / "mask.%04d.png", "--lossless-check",
+        "-o", tmp_path / "new" / "folder" / "out.%04d.png", "--masks-out", tmp_path / "mask.%04d.png", "--lossless-check",
         "--rate", "24000/1001",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     for number in range(1001, 1001 + FRAMES):
         before, after, mask = (
             np.asarray(cv2.imread(str(tmp_path / f"{name}.{number}.png"), cv2.IMREAD_UNCHANGED))
-            for name in ("in", "out", "mask")
+            for name in ("in", "new/folder/out", "mask")
         )
         near = cv2.dilate(mask, np.ones((17, 17))) > 0
         assert np.array_equal(before[~near], after[~near])
         assert (before[mask > 0] != after[mask > 0]).mean() > 0.9
         # The fill has 16 bit of its own, not 8 spread out.
         assert len(np.unique(after[mask > 0] % 257)) > 100
+
+
+def test_a_run_that_fails_leaves_no_new_folder(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise VideoError("The disk is gone.")
+
+    monkeypatch.setattr("osor_video.pipeline.VideoRemover.analyse", fail)
+    failed = remove(
+        material.clip,
+        "--mask",
+        material.first,
+        "--model",
+        material.model,
+        "-o",
+        tmp_path / "new" / "out.%04d.png",
+    )
+    assert failed.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_streams_are_left_behind_on_request_only(material: Material, tmp_path: Path) -> None:
