@@ -2,15 +2,19 @@
 
 A rim of the object that is left in the picture is seen at once, and patches carry it on into the hole; ground that goes with the
 object is made again. So where much was missed, a little too much is taken.
+
+Of a small thing the head's cells hold too much, and its limbs are as thin as specks: it is looked at again, twice as large.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from osor_video.masks.snap import MIN_SEEDS, grab_cut
-from osor_video.shapes import dilate, erode
+from osor_video.shapes import dilate, erode, touching
 from osor_video.tensors import FloatMap, Mask, Picture
 
 CERTAIN = 3.0
@@ -28,18 +32,67 @@ MORE_PX, MUCH_MORE_PX = 1, 4
 """How much wider additions become, and those that are a part of the object."""
 MISSED_SHARE = 0.05
 """Of the mask's area; with less beyond it the mask is whole."""
+SMALL_PX = 96
+"""Longer side of what is small."""
+CLOSER, AROUND, STEP_PX = 2, 1.6, 32
+"""How much it is enlarged, with how much around it in parts of its side, and the step of the side of that."""
+COVERED = 0.3
+"""Share of a pixel that belongs to the object, from which it is taken."""
 
 
-def complete_mask(picture: Picture, mask: Mask, alpha: FloatMap, logit: FloatMap) -> Mask:
-    """``mask`` [H, W] and what it lacks of its object on ``picture`` [H, W, 3].
+Closer = Callable[[Picture, Mask], FloatMap]
+"""The head's logit for the object [h, w] on a picture [h, w, 3], sides in multiples of ``2 * STEP_PX``, with a mask [h, w]."""
 
-    ``alpha`` and ``logit`` [H, W] are the head's logits for all that is to go, and for the object alone. GrabCut (Rother et al.,
-    SIGGRAPH 2004) begins with mask and head: what is masked and found is object, what is found or masked probably so, and a
-    shadow is not, however dark. The mask itself counts in full.
+
+def complete_mask(
+    picture: Picture, mask: Mask, alpha: FloatMap, logit: FloatMap, closer: Closer | None = None
+) -> Mask:
+    """``mask`` [H, W] and what it lacks of its object on ``picture`` [H, W, 3], sides in multiples of ``STEP_PX``.
+
+    ``alpha`` and ``logit`` [H, W] are the head's logits for all that is to go, and for the object alone; where something is missing
+    of a small thing, ``closer`` is asked about that, enlarged. The mask itself counts in full.
     """
     found = logit > 0
     if (found & ~mask).sum() <= MISSED_SHARE * mask.sum():
         return mask
+    area = None if closer is None else _surroundings(mask | touching(found, mask))
+    if closer is None or area is None:
+        return _completed(picture, mask, alpha, logit)
+    size_wh = CLOSER * picture[area].shape[1], CLOSER * picture[area].shape[0]
+    large = cv2.resize(picture[area], size_wh, interpolation=cv2.INTER_CUBIC)
+    large_mask = cv2.resize(mask[area].astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST) > 0
+    alpha, logit = (
+        cv2.resize(values[area], size_wh, interpolation=cv2.INTER_LINEAR) for values in (alpha, logit)
+    )
+    whole = _completed(large, large_mask, alpha, np.maximum(logit, closer(large, large_mask)))
+    completed = mask.copy()
+    shares = cv2.resize(whole.astype(np.float32), picture[area].shape[1::-1], interpolation=cv2.INTER_AREA)
+    completed[area] |= shares > COVERED
+    return completed
+
+
+def _surroundings(thing: Mask) -> tuple[slice, slice] | None:
+    """A square around a small ``thing`` [H, W], or what of it fits; None for a large one, or none."""
+    if not thing.any():
+        return None
+    ends = [np.flatnonzero(thing.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    longest = max(int(last - first) + 1 for first, last in ends)
+    if longest > SMALL_PX:
+        return None
+    side = -(-max(round(AROUND * longest), 2 * STEP_PX) // STEP_PX) * STEP_PX
+    starts = [
+        min(max(int(first + last + 1 - side) // 2, 0), max(length - side, 0))
+        for (first, last), length in zip(ends, thing.shape, strict=True)
+    ]
+    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
+
+
+def _completed(picture: Picture, mask: Mask, alpha: FloatMap, logit: FloatMap) -> Mask:
+    """GrabCut (Rother et al., SIGGRAPH 2004) that begins with mask and head.
+
+    What is masked and found is object, what is found or masked probably so, and a shadow is not, however dark.
+    """
+    found = logit > 0
     ours = mask | found
     asked = dilate(ours, RIM_PX) | (dilate(ours, NEAR_PX) & (logit > UNLIKELY))
     trimap = np.where(asked, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)

@@ -39,7 +39,7 @@ from osor_video.removal.step import (
     raised,
 )
 from osor_video.shapes import dilate, overlap, touching
-from osor_video.tensors import tensor_to_picture
+from osor_video.tensors import FloatMap, Mask, Picture, mask_to_tensor, picture_to_tensor, tensor_to_picture
 
 SURE_EFFECT, LIKELY_EFFECT = 2.0, 0.0
 """Logits of alpha at the best place of an effect that is filled as the hole is, and anywhere in it.
@@ -228,8 +228,21 @@ class OsorModel:
     def _completed(self, image: Tensor, mask: Tensor, found: Tensor) -> Tensor:
         """``mask`` [B, 1, H, W] and what it has missed of the object, by the head's logits ``found`` [B, 2, H, W]."""
         parts = zip(image.split(1), mask[:, 0].cpu().numpy(), found.cpu().numpy(), strict=True)
-        whole = [complete_mask(tensor_to_picture(shot), hole > 0, *logits) for shot, hole, logits in parts]
+        whole = [
+            complete_mask(tensor_to_picture(shot), hole > 0, logits[0], logits[1], self._closer)
+            for shot, hole, logits in parts
+        ]
         return torch.from_numpy(np.stack(whole))[:, None].to(mask)
+
+    def _closer(self, picture: Picture, hole: Mask) -> FloatMap:
+        """The head's logit for the object [h, w] on an enlarged part of a picture."""
+        assert self._alpha is not None  # it has said that something is missing
+        image, mask = (
+            values.to(self.device, torch.float32)
+            for values in (picture_to_tensor(picture), mask_to_tensor(hole))
+        )
+        found = self._find(self._alpha, image, self.encode(image), mask)
+        return np.asarray(raised(found[:, 1:], image)[0, 0].cpu().numpy())
 
     def _effects(self, mask: Tensor, alpha: Tensor) -> Tensor:
         """The effects that are sure enough to be filled, [B, 1, H, W] of 0 and 1, by the head's logit ``alpha`` [B, H, W].

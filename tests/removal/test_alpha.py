@@ -164,10 +164,12 @@ def test_where_the_mask_is_not_the_objects_the_head_is_asked_again_with_what_it_
     masks[0, :, 32:64, 48:72] = 1
     masks[1, :, 44:76, 60:84] = 1
     prediction = model.predict(torch.rand(2, 3, 128, 128), masks, noise_tile(0, 4, (16, 16)), effects=False)
-    first, again = model._alpha.head.asked
+    first, again, *closer = model._alpha.head.asked
     assert torch.equal(first, masks)
     assert overlap(again[0, 0].numpy() > 0, masks[0, 0].numpy() > 0) > 0.8
     assert prediction.alpha_logit[:, 0, 9, 7].tolist() == [1, 2]
+    # The thing is small, and something is missing of it: that is looked at once more.
+    assert closer
 
 
 def test_an_effect_is_filled_from_what_lies_around_it_and_keeps_its_texture(
@@ -218,7 +220,7 @@ def test_what_the_mask_has_missed_of_the_object_joins_it(
     prediction = model.predict(image, mask, torch.zeros(1, 4, 8, 8))
     # The object ends at the last row but two of the cells; a little more is taken.
     assert prediction.mask[0, 0, :, 3].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
-    assert prediction.hole[0, 0, :, 32].nonzero().flatten().tolist() == list(range(8, 52))
+    assert prediction.hole[0, 0, :, 32].nonzero().flatten().tolist() == list(range(8, 50))
     torch.testing.assert_close(
         prediction.z0, model.encode(torch.full((1, 3, 64, 64), 0.3)), atol=0.02, rtol=0
     )

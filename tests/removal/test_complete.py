@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from osor_video.removal.complete import MUCH_MORE_PX, complete_mask
-from osor_video.shapes import dilate
+from osor_video.shapes import dilate, erode
 from osor_video.tensors import FloatMap, Mask, Picture
 
 SIZE_HW = (128, 160)
@@ -64,3 +64,40 @@ def test_the_mask_counts_in_full_where_the_head_sees_no_object(picture: Picture,
 def test_where_all_may_be_object_the_head_decides(picture: Picture, thing: Mask) -> None:
     everywhere = np.full(SIZE_HW, 1.0, np.float32)
     assert complete_mask(picture, thing, everywhere, everywhere).all()
+
+
+def test_thin_limbs_of_a_small_thing_are_seen_closer() -> None:
+    thing = np.zeros(SIZE_HW, np.uint8)
+    cv2.ellipse(thing, (60, 40), (6, 12), 0, 0, 360, 1, -1)
+    cv2.line(thing, (60, 40), (82, 24), 1, 2)
+    noise = np.random.default_rng(0).normal(0, 4, (*SIZE_HW, 3))
+    picture = np.clip(np.where(thing[..., None] > 0, (170, 60, 50), (70, 130, 80)) + noise, 0, 255)
+    core = cv2.erode(thing, np.ones((9, 9))) > 0
+    logit = logit_of(thing > 0)
+    asked: list[tuple[int, ...]] = []
+
+    def closer(part: Picture, mask: Mask) -> FloatMap:
+        asked.append(part.shape)
+        assert mask.shape == part.shape[:2]
+        red = part[..., 0] > 120
+        return np.where(red, 4, -9).astype(np.float32)
+
+    whole = complete_mask(picture.astype(np.uint8), core, logit, logit, closer)
+    assert asked == [(128, 128, 3)]
+    assert ((thing > 0) & ~whole).sum() == 0
+    assert not (whole & ~dilate(thing > 0, MUCH_MORE_PX)).any()
+
+
+def test_what_is_large_or_whole_is_not_looked_at_again(picture: Picture, thing: Mask) -> None:
+    def closer(part: Picture, mask: Mask) -> FloatMap:
+        raise AssertionError
+
+    large = (
+        cv2.resize(picture, None, fx=2, fy=2),
+        *(
+            cv2.resize(values.astype(np.float32), None, fx=2, fy=2)
+            for values in (erode(thing, 8), logit_of(thing))
+        ),
+    )
+    complete_mask(large[0], large[1] > 0.5, large[2], large[2], closer)
+    complete_mask(picture, thing, logit_of(thing), logit_of(thing), closer)
