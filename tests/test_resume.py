@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,23 @@ def test_notes_come_back_as_they_were_and_few_are_in_memory(tmp_path: Path) -> N
         assert len(again._held) <= HELD
         with pytest.raises(IndexError):
             again[30]
+
+
+def test_several_threads_read_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So few are held that each reader drops what another is at.
+    monkeypatch.setattr("osor_video.work.notebook.HELD", 1)
+    with WorkFolder(tmp_path / "o.mp4", {}) as work:
+        book = NoteBook(work, 0)
+        for index in range(128):
+            book.add(FrameNotes(b"", (1, 1), SURE, index, np.eye(3), None, None))
+        book.finish()
+
+        def read(seed: int) -> bool:
+            wanted = np.random.default_rng(seed).permutation(128).tolist()
+            return [book[index].shot for index in wanted] == wanted
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(read, range(16)))
 
 
 def test_edits_come_back_as_they_were() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ from osor_video.work.folder import WorkFolder
 
 SEGMENT = 16
 """Frames whose notes are in one file."""
-HELD = 4
-"""Segments in memory at a time: readers go through the clip in order and look a few frames back and ahead."""
+HELD = 8
+"""Segments in memory at a time: readers go through the clip in order, two windows and what they borrow from apart."""
 NOTES, STATE = "track-", "track-state"
 
 
@@ -35,6 +36,7 @@ class NoteBook(Sequence[FrameNotes]):
         self._every_s = every_s
         self._saved_at = time.monotonic()
         self._held: OrderedDict[int, list[FrameNotes]] = OrderedDict()
+        self._holding = threading.Lock()
         self._begun: list[FrameNotes] = []
         stood = work.load(STATE) or {"frames": 0, "finished": False, "state": None}
         self._frames: int = stood["frames"]
@@ -87,17 +89,22 @@ class NoteBook(Sequence[FrameNotes]):
     def _segment(self, number: int) -> list[FrameNotes]:
         if number == (self._frames - len(self._begun)) // SEGMENT and self._begun:
             return self._begun
-        if number not in self._held:
-            tree = self._work.load(_name(number))
-            if tree is None:
-                raise VideoError(
-                    f"{self._work.path} has lost the notes of frames {number * SEGMENT} and after. Begin afresh with --restart."
-                )
-            self._held[number] = [_note(values) for values in tree["notes"]]
-            if len(self._held) > HELD:
-                self._held.popitem(last=False)
-        self._held.move_to_end(number)
-        return self._held[number]
+        # Windows side by side read from several threads.
+        with self._holding:
+            if number not in self._held:
+                self._held[number] = self._loaded(number)
+                if len(self._held) > HELD:
+                    self._held.popitem(last=False)
+            self._held.move_to_end(number)
+            return self._held[number]
+
+    def _loaded(self, number: int) -> list[FrameNotes]:
+        tree = self._work.load(_name(number))
+        if tree is None:
+            raise VideoError(
+                f"{self._work.path} has lost the notes of frames {number * SEGMENT} and after. Begin afresh with --restart."
+            )
+        return [_note(values) for values in tree["notes"]]
 
     def _write(self) -> None:
         number = (self._frames - 1) // SEGMENT
