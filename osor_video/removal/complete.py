@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from osor_video.masks.snap import MIN_SEEDS, grab_cut
+from osor_video.removal.crop import bounding_box
 from osor_video.shapes import dilate, erode, touching
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -73,16 +74,17 @@ def complete_mask(
 
 def _surroundings(thing: Mask) -> tuple[slice, slice] | None:
     """A square around a small ``thing`` [H, W], or what of it fits; None for a large one, or none."""
-    if not thing.any():
+    box = bounding_box(thing)
+    if box is None:
         return None
-    ends = [np.flatnonzero(thing.any(axis=axis))[[0, -1]] for axis in (1, 0)]
-    longest = max(int(last - first) + 1 for first, last in ends)
+    top, left, bottom, right = box
+    longest = max(bottom - top, right - left)
     if longest > SMALL_PX:
         return None
     side = -(-max(round(AROUND * longest), 2 * STEP_PX) // STEP_PX) * STEP_PX
     starts = [
-        min(max(int(first + last + 1 - side) // 2, 0), max(length - side, 0))
-        for (first, last), length in zip(ends, thing.shape, strict=True)
+        min(max((first + end - side) // 2, 0), max(length - side, 0))
+        for first, end, length in zip((top, left), (bottom, right), thing.shape, strict=True)
     ]
     return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
 
