@@ -118,6 +118,8 @@ class Restorer:
         last = len(self._notes) if stop is None else stop
         first = start - start % size
         ends = [min(begin + size, last) for begin in range(first, last, size)]
+        if not ends:
+            return
         kinds = FrameKinds(self._look, self._with_cast)
         feed = FrameFeed(planes, first, self._config.background, kinds, self._pool, self._clock)
         # Whoever closes ``planes`` after this must find it at rest.
@@ -130,13 +132,12 @@ class Restorer:
                 pictures = {item.index: next(laid) for item in frames}
                 return self._begin([item for item in frames if item.index >= start], keys, pictures, carry)
 
-            window = begin(ends[0], carry or Carry()) if ends else None
+            window = begin(ends[0], carry or Carry())
             for following in [*ends[1:], None]:
-                if window is None:
-                    return
                 finished, handed = self._end(window)
-                # The next is begun before this one is finished, so that no worker waits for the last frame.
-                window = None if following is None else begin(following, handed)
+                if following is not None:
+                    # Begun before this one is finished, so that no worker waits for the last frame.
+                    window = begin(following, handed)
                 yield [one.result() for one in finished], handed
                 release_unused()
 
