@@ -373,7 +373,7 @@ def test_several_threads_read_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         book.finish()
 
         def read(seed: int) -> bool:
-            wanted = np.random.default_rng(seed).permutation(128).tolist()
+            wanted: list[int] = np.random.default_rng(seed).permutation(128).tolist()
             return [book[index].shot for index in wanted] == wanted
 
         with ThreadPoolExecutor(8) as pool:
