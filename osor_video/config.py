@@ -181,6 +181,8 @@ class RemovalConfig(_Stage):
     """shot: the same noise tile in every frame, which steadies what is generated; frame: a fresh one each time."""
     anchor_frames: int = Field(default=7, ge=1)
     """Frames after which the carried latent and picture start anew from the latest ones."""
+    gather: bool = True
+    """Whether a fill to which nothing is carried begins with what other frames of its shot show of the hole."""
 
 
 class CompositeConfig(_Stage):

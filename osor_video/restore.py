@@ -6,11 +6,12 @@ does not grow with the clip, and the windows' size does not change the result.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import groupby, islice, repeat
+from itertools import groupby, islice, repeat, takewhile
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from osor_video.composite.fill import Fill, FrameGrain, dithered, make_fill
 from osor_video.config import Config
 from osor_video.feed import FrameFeed, FrameKinds, Loaded
 from osor_video.memory import release_unused
-from osor_video.removal.crop import Crop, shift_behind
+from osor_video.removal.crop import Crop, HoleBox, shift_behind
+from osor_video.removal.gather import Witness
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
 from osor_video.tensors import FloatMap, Picture
@@ -95,7 +97,7 @@ class Restorer:
         self._background = config.background.model_copy(update={"margin": margin})
         self._pool = pool
         self._clock = clock
-        self._crops = self._plan()
+        self._crops, self._begun = self._plan()
 
     def run(self, planes: Iterator[PlanarFrame], start: int = 0) -> Iterator[Restored]:
         """Finish all frames of ``planes`` from frame ``start`` on, in order."""
@@ -120,7 +122,8 @@ class Restorer:
         ends = [min(begin + size, last) for begin in range(first, last, size)]
         if not ends:
             return
-        kinds = FrameKinds(self._look, self._with_cast)
+        lent = self._witness if self._config.fill == "diffusion" else self._with_cast
+        kinds = FrameKinds(self._look, lent)
         feed = FrameFeed(planes, first, self._config.background, kinds, self._pool, self._clock)
         # Whoever closes ``planes`` after this must find it at rest.
         with closing(feed), closing(self._laid()) as laid:
@@ -151,7 +154,7 @@ class Restorer:
         return next((index + 1 for index in range(frame - 1, -1, -1) if self._notes[index].shot != shot), 0)
 
     def warm(self, planes: Iterator[PlanarFrame], start: int) -> Carry:
-        """What is handed to frame ``start`` by those before it in its shot, with which ``planes`` begins.
+        """What is handed to frame ``start`` by those before it in its shot, with which ``planes`` begins and goes on.
 
         Only those where the carried latent starts anew go through the network, so that it costs a small part of finishing them;
         with one frame a batch it is exactly what finishing hands on.
@@ -159,13 +162,18 @@ class Restorer:
         shot, state = self._notes[start].shot, None
         if self._config.fill == "plate":
             return Carry(shot)
-        before = (self._look(frame) for frame in islice(planes, start - self.shot_begin(start)))
-        for _, batch in self._batches(before):
-            holed = [item for item in batch if self._has_hole(item)]
-            if not holed:
-                state = None
-            for item in holed:
-                state = self._remover.passed(self._input(item), state)
+        begin, size = self.shot_begin(start), self._config.window_frames
+        kinds = FrameKinds(self._look, self._witness)
+        feed = FrameFeed(planes, begin, self._config.background, kinds, self._pool, self._clock)
+        with closing(feed):
+            for first in range(begin - begin % size, start, size):
+                frames, keys = feed.window(min(first + size, start), size)
+                for _, batch in self._batches(frames):
+                    holed = [item for item in batch if self._has_hole(item)]
+                    if not holed:
+                        state = None
+                    for item in holed:
+                        state = self._remover.passed(self._input(item, keys), state)
         return Carry(shot, state)
 
     def _laid(self) -> Generator[Picture | None, None, None]:
@@ -185,7 +193,7 @@ class Restorer:
     def _with_cast(self, item: Loaded) -> Loaded:
         """``item`` with what its object casts, by the model's alpha: of no use to a frame that borrows from it."""
         effects = self._config.effects
-        if self._config.fill == "diffusion" or effects.find == "off" or not self._has_hole(item):
+        if effects.find == "off" or not self._has_hole(item):
             return item
         with self._clock.stage("background"):
             found = self._remover.found(self._input(item))
@@ -193,6 +201,20 @@ class Restorer:
                 return item
             cast = np.asarray(join_effects(item.seen.hole, None, found.alpha, effects, found.box) > CAST)
         return replace(item, seen=replace(item.seen, cast=cast), looked=found.looked)
+
+    def _witness(self, item: Loaded) -> Loaded:
+        """``item`` as a fill to which nothing is carried may see it."""
+        reach = self._config.background.reach_frames
+        first = bisect_left(self._begun, item.index - reach)
+        near = takewhile(lambda begun: begun <= item.index + reach, islice(self._begun, first, None))
+        return self._with_cast(item) if any(self._borrows(begun, item.index) for begun in near) else item
+
+    def _borrows(self, index: int, other: int) -> bool:
+        """Whether frame ``index`` may see what the ``other`` shows."""
+        apart = abs(other - index)
+        return 0 < apart <= self._config.background.reach_frames and (
+            self._notes[other].shot == self._notes[index].shot
+        )
 
     def _begin(
         self,
@@ -202,7 +224,7 @@ class Restorer:
         carry: Carry,
     ) -> _Window:
         """Begin with a window: the network sees its frames in order while plates are made beside it."""
-        removing = self._pool.submit(self._remove_all, frames, carry)
+        removing = self._pool.submit(self._remove_all, frames, keys, carry)
         plates = {
             item.index: self._plate(item, keys, pictures[item.index])
             for item in frames
@@ -218,13 +240,15 @@ class Restorer:
             self._pool.submit(self._complete, item, window.plates, removals) for item in window.frames
         ], carry
 
-    def _remove_all(self, window: Sequence[Loaded], carry: Carry) -> tuple[dict[int, Removal | None], Carry]:
+    def _remove_all(
+        self, window: Sequence[Loaded], keys: Sequence[ShotFrame], carry: Carry
+    ) -> tuple[dict[int, Removal | None], Carry]:
         """The network's answers for a window's frames with a hole, by frame, batch by batch."""
         removals: dict[int, Removal | None] = {}
         for shot, batch in self._batches(window):
             state = carry.state if shot == carry.shot else None
             holed = [item for item in batch if self._has_hole(item)]
-            answers, state = self._remove(holed, state) if holed else ([], None)
+            answers, state = self._remove(holed, keys, state) if holed else ([], None)
             removals |= {item.index: answer for item, answer in zip(holed, answers, strict=True)}
             carry = Carry(shot, state)
         return removals, carry
@@ -247,12 +271,8 @@ class Restorer:
         """The plate of a frame from the user's and from its neighbours in the shot, in work."""
         if self._config.fill == "diffusion":
             return None
-        index, reach = item.index, self._config.background.reach_frames
-        shot = self._notes[index].shot
-        others = [key for key in keys if 0 < abs(key.index - index) <= reach]
-        return self._pool.submit(
-            self._recover, item.seen, [key for key in others if self._notes[key.index].shot == shot], picture
-        )
+        others = [key for key in keys if self._borrows(item.index, key.index)]
+        return self._pool.submit(self._recover, item.seen, others, picture)
 
     def _recover(self, seen: ShotFrame, others: Sequence[ShotFrame], picture: Picture | None) -> Plate:
         with self._clock.stage("background"):
@@ -273,16 +293,16 @@ class Restorer:
         return lambda plate: box_of_effects(seen.rgb, seen.hole, effects, margin, plate)
 
     def _remove(
-        self, holed: Sequence[Loaded], state: RemoverState | None
+        self, holed: Sequence[Loaded], keys: Sequence[ShotFrame], state: RemoverState | None
     ) -> tuple[Sequence[Removal | None], RemoverState | None]:
         if self._config.fill == "plate":
             return [None] * len(holed), None
-        inputs = [self._input(item) for item in holed]
+        inputs = [self._input(item, keys) for item in holed]
         with self._clock.stage("remove"):
             removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)
             return removals
 
-    def _input(self, item: Loaded) -> RemovalInput:
+    def _input(self, item: Loaded, keys: Sequence[ShotFrame] = ()) -> RemovalInput:
         index = item.index
         crop = self._crops[index]
         assert crop is not None  # a frame with a hole has a crop: both come from the same notes
@@ -295,7 +315,20 @@ class Restorer:
             index,
             effects=self._config.effects.find != "off",
             looked=item.looked,
+            witnesses=lambda: self._witnesses(item.seen, keys),
         )
+
+    def _witnesses(self, seen: ShotFrame, keys: Sequence[ShotFrame]) -> list[Witness]:
+        """The other frames that may be ``seen`` in a frame, the nearest first."""
+        others = [key for key in keys if self._borrows(seen.index, key.index)]
+        others.sort(key=lambda key: abs(key.index - seen.index))
+        back = np.linalg.inv(seen.camera)
+        own = self._crops[seen.index]
+        assert own is not None  # as in _input
+        return [
+            Witness(key.rgb, key.blocked > 0, self._crops[key.index] or own, key.camera @ back)
+            for key in others
+        ]
 
     def _complete(
         self,
@@ -344,15 +377,19 @@ class Restorer:
         measured = grain_of(self._notes, item.index)
         return None if measured is None else FrameGrain(measured, self._config.seed, item.index)
 
-    def _plan(self) -> list[Crop | None]:
-        """A steady crop for each frame, shot by shot."""
+    def _plan(self) -> tuple[list[Crop | None], list[int]]:
+        """A steady crop for each frame, shot by shot, and the frames to which nothing is carried."""
         crops: list[Crop | None] = []
+        begun: list[int] = []
         for _, group in groupby(self._notes, lambda note: note.shot):
+            first, shifts, sizes = len(crops), [], []
+            boxes: list[HoleBox | None] = []
             # A long shot's notes lie on disk: nothing of their size is kept.
-            found = [
-                (note.hole_box, shift_behind(note.hole_box, note.flow_back, note.size_hw), note.size_hw)
-                for note in group
-            ]
-            boxes, shifts, sizes = zip(*found, strict=True)
+            for index, note in enumerate(group, first):
+                if note.hole_box and (note.flow_back is None or not boxes or boxes[-1] is None):
+                    begun.append(index)
+                boxes.append(note.hole_box)
+                shifts.append(shift_behind(note.hole_box, note.flow_back, note.size_hw))
+                sizes.append(note.size_hw)
             crops += self._remover.plan(boxes, shifts, sizes[0])
-        return crops
+        return crops, begun

@@ -18,6 +18,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no effects": {"effects": {"find": "off"}},
     "no recovery": PURE,
     "no recovery, no latent warping": WITHOUT_WARPING,
+    "no recovery, no gathering": PURE | {"removal": {"gather": False}},
     "no recovery, fresh noise": PURE | {"removal": {"noise": "frame"}},
 }
 """Latent warping and noise matter where something is generated, so they are left out of the run without recovery."""

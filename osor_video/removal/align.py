@@ -32,6 +32,8 @@ FLAT = 25 / 255**2
 """Sum of squared slopes below which nothing is said of a motion."""
 NEEDED = 0.95
 """Share of the affine motion's cost that the composed flow has to go below, or it follows noise."""
+NEGLIGIBLE = 0.002
+"""And so much below that: what is left of a motion that explains nearly all is the pictures' own."""
 MOST_GAIN = 1.25
 ELSEWHERE = 0.5
 """Cost from which frame and anchor show different places: a camera that swung round takes nothing along."""
@@ -84,7 +86,7 @@ class Alignment:
             return Way(flow, flow.new_ones(1, 3, 1, 1))
         stiff, bent = (self._improved(start) for start in (_affine(flow, begun.shared), flow))
         fit, other = self._fit(stiff), self._fit(bent)
-        if fit is not None and (other is None or other.cost >= NEEDED * fit.cost):
+        if fit is not None and (other is None or other.cost >= NEEDED * fit.cost - NEGLIGIBLE):
             return self._way(stiff, fit)
         if other is not None and other.cost <= begun.cost:
             return self._way(bent, other)

@@ -15,6 +15,7 @@ from torch import Tensor
 from osor_video.flow.warp import inside, warp
 from osor_video.motionblur import motion_blur
 from osor_video.removal.align import Alignment, fine_flow
+from osor_video.removal.step import raised
 from osor_video.tensors import FloatMap, tensor_to_map
 
 SURELY = 0.5
@@ -73,12 +74,14 @@ class Carry:
         both = known * (warp(self.anchor.known, back) > 1 - 1e-3) * inside(back)
         blur = motion_blur(tensor_to_map(picture), tensor_to_map(image), tensor_to_map(both)[..., 0])
         trust = torch.zeros_like(self.trust) if way.lost else self.trust
-        return Aligned(warp(self.anchor.z0, way.flow), picture, trust, blur)
+        return Aligned(warp(self.anchor.z0, way.flow), picture, trust, raised(trust, image), blur)
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """What is carried to a frame: ``z0`` [1, C, h, w], ``picture`` [1, 3, H, W] and ``trust`` [1, 1, h, w] in both.
+    """What is carried to a frame: ``z0`` [1, C, h, w] with ``trust`` [1, 1, h, w], and the ``picture`` [1, 3, H, W] with a trust of
+
+    its own, ``seen`` [1, 1, H, W].
 
     ``blur`` is the kernel that would make the picture as blurred as the frame is by its motion, None where it is as sharp.
     """
@@ -86,6 +89,7 @@ class Aligned:
     z0: Tensor
     picture: Tensor
     trust: Tensor
+    seen: Tensor
     blur: FloatMap | None = None
 
 

@@ -19,11 +19,13 @@ HoleBox = tuple[int, int, int, int]
 """top, left, bottom, right in pixels; bottom and right are outside."""
 Shift = tuple[float, float]
 """Rows down, columns right."""
+CELL_PX = 8
+"""Model pixels of a latent cell's side."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square-pixel view of the frame: ``raster_hw`` model pixels of ``cell_px / 8`` frame pixels each, from (top, left).
+    """A square-pixel view of the frame: ``raster_hw`` model pixels, ``scale`` of them for a frame pixel, from (top, left).
 
     The view may leave the frame; there the picture is mirrored.
     """
@@ -37,6 +39,12 @@ class Crop:
     def scale(self) -> float:
         """Model pixels for one frame pixel."""
         return self.raster_hw[0] / self.size_hw[0]
+
+    def cell_places(self) -> FloatMap:
+        """Where the centres of its latent cells lie in the frame, (x, y) in pixels from its corner, float64 [h, w, 2]."""
+        rows, columns = (side // CELL_PX for side in self.raster_hw)
+        cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5
+        return np.asarray(cells * (CELL_PX / self.scale) + (self.left, self.top))
 
     def cut_picture(self, picture: Picture) -> Picture:
         """uint8 [H, W, 3] -> the model's view, uint8 ``raster_hw``."""
@@ -115,7 +123,7 @@ def plan_crops(
         if box is None:
             crops.append(None)
             continue
-        place = _place(box, place, size, size_hw, 8 * shrink)
+        place = _place(box, place, size, size_hw, CELL_PX * shrink)
         crops.append(Crop(*place, size, (raster[0], raster[1])))
     return crops
 

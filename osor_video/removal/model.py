@@ -19,7 +19,6 @@ from diffusers.utils import logging
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
@@ -203,7 +202,7 @@ class OsorModel:
         self, image: Tensor, mask: Tensor, z: Tensor, carried: Aligned, sure: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """A start that holds to what is ``carried`` in the cells ``sure`` [1, 1, h, w]; only what is left is guessed."""
-        covered = F.interpolate(sure.float(), scale_factor=self.record.stride, mode="nearest")
+        covered = (carried.seen > SURELY).float()
         left = mask * (1 - covered)
         if not bool(left.any()):
             return torch.where(sure, carried.z0, z), None

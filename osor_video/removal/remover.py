@@ -14,7 +14,8 @@ from torch import Tensor
 from osor_video.config import RemovalConfig
 from osor_video.motionblur import blurred
 from osor_video.removal.carry import SURELY, Aligned, Anchor, Carry, fuse
-from osor_video.removal.crop import Crop, HoleBox, Shift, moved_share, plan_crops
+from osor_video.removal.crop import CELL_PX, Crop, HoleBox, Shift, moved_share, plan_crops
+from osor_video.removal.gather import Gathering, Witness
 from osor_video.removal.prediction import Filled, Prediction, RemovalModel
 from osor_video.removal.step import (
     RIM_PX,
@@ -66,6 +67,8 @@ class RemovalInput:
     """Whether what the object casts goes with it."""
     looked: Looked | None = None
     """What the network saw of it, where it was asked before."""
+    witnesses: Callable[[], Sequence[Witness]] | None = None
+    """Other frames of its shot, where nothing may be carried to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +216,12 @@ class OneStepRemover:
         """
         strength = self._config.latent_warp
         carry = None if state is None else _carried(frame, state, looked.prediction.z.device)
-        fill = _FrameFill(self._model, looked, index, carry, strength)
         if strength == 0:
-            return fill, None
+            return _FrameFill(self._model, looked, index, carry, strength), None
+        before = carry
+        if before is None and self._config.gather and frame.witnesses is not None:
+            before = Gathering(frame.crop, frame.witnesses(), self._model.encode)
+        fill = _FrameFill(self._model, looked, index, before, strength)
         if carry is None or carry.age >= self._config.anchor_frames:
             carry = Carry.begin(fill.anchor())
         return fill, RemoverState(carry, frame.crop)
@@ -233,12 +239,15 @@ class OneStepRemover:
 
 @dataclass(frozen=True, eq=False)
 class _FrameFill:
-    """The fill of frame ``index`` of those looked at, worked out when first asked for; ``carry`` is what was carried to it."""
+    """The fill of frame ``index`` of those looked at, worked out when first asked for.
+
+    ``before`` is what was carried to it, or what others show of it.
+    """
 
     model: RemovalModel
     looked: Looked
     index: int
-    carry: Carry | None
+    before: Carry | Gathering | None
     strength: float
 
     @property
@@ -270,10 +279,10 @@ class _FrameFill:
         if self._carried is None:
             picture = meet(picture, there, known)
         else:
-            trust = raised(self._carried.trust, picture)
+            seen = self._carried.seen
             there = torch.where(known > 0, there, self._carried.picture)
-            picture = meet(picture, there, torch.maximum(known, (trust > SURELY).float()))
-            picture = torch.lerp(picture, self._carried.picture, trust * (1 - known))
+            picture = meet(picture, there, torch.maximum(known, (seen > SURELY).float()))
+            picture = torch.lerp(picture, self._carried.picture, seen * (1 - known))
         if not self.model.is_compact:
             return picture
         # Farther off the picture is the frame itself.
@@ -300,7 +309,7 @@ class _FrameFill:
     @cached_property
     @torch.inference_mode()
     def _carried(self) -> Aligned | None:
-        return None if self.carry is None else self.carry.aligned(self.image, self._known)
+        return None if self.before is None else self.before.aligned(self.image, self._known)
 
     @cached_property
     @torch.inference_mode()
@@ -362,11 +371,11 @@ def cell_flow(flow_back: FloatMap, crop: Crop, last: Crop, size_hw: tuple[int, i
 
     ``flow_back`` [H', W', 2] covers the frame ``size_hw`` on any grid, its values are in pixels of the frame.
     """
-    cell = 8 / crop.scale
-    rows, columns = (side // 8 for side in crop.raster_hw)
-    xs = (crop.left + (np.arange(columns) + 0.5) * cell) * flow_back.shape[1] / size_hw[1] - 0.5
-    ys = (crop.top + (np.arange(rows) + 0.5) * cell) * flow_back.shape[0] / size_hw[0] - 0.5
-    grid = np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32)
+    grid = (crop.cell_places() * flow_back.shape[1::-1] / size_hw[::-1] - 0.5).astype(np.float32)
     pixels = cv2.remap(flow_back, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     shift = np.array([crop.left - last.left, crop.top - last.top], np.float32)
-    return torch.from_numpy((pixels + shift) / np.float32(cell)).permute(2, 0, 1)[None].contiguous()
+    return (
+        torch.from_numpy((pixels + shift) / np.float32(CELL_PX / crop.scale))
+        .permute(2, 0, 1)[None]
+        .contiguous()
+    )

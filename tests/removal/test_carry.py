@@ -25,7 +25,7 @@ def anchor(z0: Tensor, picture: Tensor | None = None) -> Anchor:
 
 def carried(z0: Tensor, trust: Tensor | None = None) -> Aligned:
     every = torch.ones(1, 1, *z0.shape[-2:]) if trust is None else trust
-    return Aligned(z0, torch.zeros(1, 3, 8, 8), every)
+    return Aligned(z0, torch.zeros(1, 3, 8, 8), every, torch.ones(1, 1, 8, 8))
 
 
 def test_a_carry_begins_at_its_anchor() -> None:

@@ -1,0 +1,121 @@
+"""What other frames of a shot show of a hole: a fill that has nothing before it begins with that, and makes up the rest.
+
+The camera's motion leads to each of them, and the pictures themselves put it right (``align.py``), as for what is carried on later.
+One frame after the other is taken, the one first that shows most of what is still hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from osor_video.background.camera import Homography
+from osor_video.flow.warp import inside, warp
+from osor_video.removal.align import Alignment, fine_flow
+from osor_video.removal.carry import Aligned
+from osor_video.removal.crop import CELL_PX, Crop
+from osor_video.removal.step import grown, interpolate_hole, latent_mask
+from osor_video.tensors import Mask, Picture, mask_to_tensor, picture_to_tensor
+
+SEEN = 1 - 1e-3
+"""Share of a sample that has to be background."""
+FEATHER_PX = 2
+"""Width of the seam between what is seen and what is made."""
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """Another frame ``rgb`` of the shot, seen through its ``crop``; it shows no background where it is ``blocked`` [H, W].
+
+    ``camera`` maps the frame that is asked about onto it.
+    """
+
+    rgb: Picture
+    blocked: Mask
+    crop: Crop
+    camera: Homography
+
+    @cached_property
+    def known(self) -> Tensor:
+        """float [1, 1, H, W] of its crop: 1 where that shows background."""
+        within = self.crop.cut_mask(np.ones(self.blocked.shape, bool))
+        return mask_to_tensor(within & ~self.crop.cut_mask(self.blocked))
+
+    @property
+    def image(self) -> Tensor:
+        """Its crop, [1, 3, H, W] in [0, 1]."""
+        return picture_to_tensor(self.crop.cut_picture(self.rgb))
+
+    def way_from(self, crop: Crop) -> Tensor:
+        """The flow of its camera [1, 2, h, w], in cells, from the grid of ``crop`` in the frame that is asked about."""
+        places = crop.cell_places()
+        # Cameras take the centre of a pixel for its place, crops its corner.
+        moved = cv2.perspectiveTransform(places.reshape(1, -1, 2) - 0.5, self.camera) + 0.5
+        flow = moved.reshape(places.shape) - places - (self.crop.left - crop.left, self.crop.top - crop.top)
+        cells = (flow * crop.scale / CELL_PX).astype(np.float32)
+        return torch.from_numpy(cells).permute(2, 0, 1)[None].contiguous()
+
+
+@dataclass(frozen=True, eq=False)
+class Gathering:
+    """What ``witnesses`` show of the hole in a ``crop``; ``encode`` makes a latent of a picture."""
+
+    crop: Crop
+    witnesses: Sequence[Witness]
+    encode: Callable[[Tensor], Tensor]
+
+    def aligned(self, image: Tensor, known: Tensor) -> Aligned | None:
+        """It as the frame ``image`` [1, 3, H, W] shows it, which is ``known`` [1, 1, H, W] outside its hole; None without any."""
+        picture, seen = gather(image, known, self.crop, self.witnesses)
+        if not bool((seen > known).any()):
+            return None
+        picture = torch.where(seen > 0, picture, interpolate_hole(picture, 1 - seen))
+        cells = 1 - latent_mask(1 - seen, CELL_PX)
+        return Aligned(self.encode(picture), picture, cells, _feathered(seen))
+
+
+def gather(image: Tensor, known: Tensor, crop: Crop, witnesses: Sequence[Witness]) -> tuple[Tensor, Tensor]:
+    """``image`` [1, 3, H, W] with what ``witnesses`` show of it where it is not ``known`` [1, 1, H, W].
+
+    Also says where anything is known then, [1, 1, H, W] of 0 and 1. Of witnesses that show as much the first is asked.
+    """
+    picture, seen = image, known
+    left = [(witness, *_promised(witness, crop, known)) for witness in witnesses]
+    while left:
+        hidden = latent_mask(1 - seen, CELL_PX)
+        gains = [int((hidden * cells).sum()) for _, _, cells in left]
+        if not max(gains):
+            break
+        witness, way, _ = left.pop(int(np.argmax(gains)))
+        there, shown = witness.image.to(image), witness.known.to(known)
+        found = Alignment(there, shown, image, known).find(way)
+        if found.lost:
+            continue
+        back = fine_flow(found.flow, image)
+        new = (warp(shown, back) > SEEN) * inside(back) * (1 - seen)
+        picture = torch.where(new > 0, (warp(there, back, "bicubic") * found.gain).clamp(0, 1), picture)
+        seen = torch.maximum(seen, new)
+    return picture, seen
+
+
+def _promised(witness: Witness, crop: Crop, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The camera's way to a witness, and the cells [1, 1, h, w] of which it should show all."""
+    way = witness.way_from(crop).to(like)
+    cells = 1 - latent_mask(1 - witness.known, CELL_PX)
+    return way, (warp(cells.to(like), way) > SEEN) * inside(way)
+
+
+def _feathered(seen: Tensor) -> Tensor:
+    """``seen`` [1, 1, H, W] of 0 and 1, falling off smoothly inwards."""
+    size = 2 * FEATHER_PX + 1
+    return (
+        gaussian_blur2d(1 - grown(1 - seen, FEATHER_PX), (size, size), (FEATHER_PX / 2, FEATHER_PX / 2))
+        * seen
+    )
