@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 
@@ -42,6 +42,15 @@ class FrameKinds:
     lent: Callable[[Loaded], Loaded]
 
 
+@dataclass(frozen=True)
+class Fed:
+    """The ``frames`` of a window, those ``lent`` to them, and the decoded ones that come after them, as far as anyone reaches."""
+
+    frames: Sequence[Loaded]
+    lent: Sequence[ShotFrame]
+    ahead: Sequence[Loaded]
+
+
 class FrameFeed:
     """Frames from ``first`` on, window after window, and those to borrow from about them.
 
@@ -66,7 +75,7 @@ class FrameFeed:
         self._keys: deque[ShotFrame] = deque()
         self._ahead: Future[None] | None = None
 
-    def window(self, end: int, size: int) -> tuple[list[Loaded], list[ShotFrame]]:
+    def window(self, end: int, size: int) -> Fed:
         """The frames that were not given yet up to frame ``end`` (not included), and those to borrow from.
 
         Meanwhile the next window, of at most ``size`` frames, is begun with.
@@ -84,8 +93,9 @@ class FrameFeed:
         frames = [self._lent.pop(item.index, item) for item in decoded]
         while self._keys and self._keys[0].index < frames[0].index - reach:
             self._keys.popleft()
+        fed = Fed(frames, list(self._keys), list(self._decoded))
         self._ahead = self._pool.submit(self._decode, end + size + reach)
-        return frames, list(self._keys)
+        return fed
 
     def close(self) -> None:
         """Leave ``planes`` at rest."""

@@ -6,12 +6,12 @@ does not grow with the clip, and the windows' size does not change the result.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import groupby, islice, repeat, takewhile
+from functools import partial
+from itertools import groupby, repeat
 
 import numpy as np
 
@@ -22,9 +22,9 @@ from osor_video.background.recover import NeededBox, Plate, recover
 from osor_video.background.register import ShotFrame
 from osor_video.composite.fill import Fill, FrameGrain, dithered, make_fill
 from osor_video.config import Config
-from osor_video.feed import FrameFeed, FrameKinds, Loaded
+from osor_video.feed import Fed, FrameFeed, FrameKinds, Loaded
 from osor_video.memory import release_unused
-from osor_video.removal.crop import Crop, HoleBox, shift_behind
+from osor_video.removal.crop import Crop, shift_behind
 from osor_video.removal.gather import Witness
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
@@ -97,7 +97,7 @@ class Restorer:
         self._background = config.background.model_copy(update={"margin": margin})
         self._pool = pool
         self._clock = clock
-        self._crops, self._begun = self._plan()
+        self._crops = self._plan()
 
     def run(self, planes: Iterator[PlanarFrame], start: int = 0) -> Iterator[Restored]:
         """Finish all frames of ``planes`` from frame ``start`` on, in order."""
@@ -122,8 +122,7 @@ class Restorer:
         ends = [min(begin + size, last) for begin in range(first, last, size)]
         if not ends:
             return
-        lent = self._witness if self._config.fill == "diffusion" else self._with_cast
-        kinds = FrameKinds(self._look, lent)
+        kinds = FrameKinds(self._look, self._with_cast)
         feed = FrameFeed(planes, first, self._config.background, kinds, self._pool, self._clock)
         # Whoever closes ``planes`` after this must find it at rest.
         with closing(feed), closing(self._laid()) as laid:
@@ -131,9 +130,10 @@ class Restorer:
                 next(laid)
 
             def begin(end: int, carry: Carry) -> _Window:
-                frames, keys = feed.window(end, size)
-                pictures = {item.index: next(laid) for item in frames}
-                return self._begin([item for item in frames if item.index >= start], keys, pictures, carry)
+                fed = feed.window(end, size)
+                pictures = {item.index: next(laid) for item in fed.frames}
+                wanted = [item for item in fed.frames if item.index >= start]
+                return self._begin(replace(fed, frames=wanted), pictures, carry)
 
             window = begin(ends[0], carry or Carry())
             for following in [*ends[1:], None]:
@@ -163,17 +163,17 @@ class Restorer:
         if self._config.fill == "plate":
             return Carry(shot)
         begin, size = self.shot_begin(start), self._config.window_frames
-        kinds = FrameKinds(self._look, self._witness)
+        kinds = FrameKinds(self._look, lambda item: item)
         feed = FrameFeed(planes, begin, self._config.background, kinds, self._pool, self._clock)
         with closing(feed):
             for first in range(begin - begin % size, start, size):
-                frames, keys = feed.window(min(first + size, start), size)
-                for _, batch in self._batches(frames):
+                fed = feed.window(min(first + size, start), size)
+                for _, batch in self._batches(fed.frames):
                     holed = [item for item in batch if self._has_hole(item)]
                     if not holed:
                         state = None
                     for item in holed:
-                        state = self._remover.passed(self._input(item, keys), state)
+                        state = self._remover.passed(self._input(item, fed), state)
         return Carry(shot, state)
 
     def _laid(self) -> Generator[Picture | None, None, None]:
@@ -192,45 +192,30 @@ class Restorer:
 
     def _with_cast(self, item: Loaded) -> Loaded:
         """``item`` with what its object casts, by the model's alpha: of no use to a frame that borrows from it."""
-        effects = self._config.effects
-        if effects.find == "off" or not self._has_hole(item):
+        if self._config.fill == "diffusion":
             return item
         with self._clock.stage("background"):
-            found = self._remover.found(self._input(item))
-            if found is None:
-                return item
-            cast = np.asarray(join_effects(item.seen.hole, None, found.alpha, effects, found.box) > CAST)
+            return self._casting(item)
+
+    def _casting(self, item: Loaded) -> Loaded:
+        effects = self._config.effects
+        if effects.find == "off" or item.looked is not None or not self._has_hole(item):
+            return item
+        found = self._remover.found(self._input(item))
+        if found is None:
+            return item
+        cast = np.asarray(join_effects(item.seen.hole, None, found.alpha, effects, found.box) > CAST)
         return replace(item, seen=replace(item.seen, cast=cast), looked=found.looked)
 
-    def _witness(self, item: Loaded) -> Loaded:
-        """``item`` as a fill to which nothing is carried may see it."""
-        reach = self._config.background.reach_frames
-        first = bisect_left(self._begun, item.index - reach)
-        near = takewhile(lambda begun: begun <= item.index + reach, islice(self._begun, first, None))
-        return self._with_cast(item) if any(self._borrows(begun, item.index) for begun in near) else item
-
-    def _borrows(self, index: int, other: int) -> bool:
-        """Whether frame ``index`` may see what the ``other`` shows."""
-        apart = abs(other - index)
-        return 0 < apart <= self._config.background.reach_frames and (
-            self._notes[other].shot == self._notes[index].shot
-        )
-
-    def _begin(
-        self,
-        frames: Sequence[Loaded],
-        keys: Sequence[ShotFrame],
-        pictures: Mapping[int, Picture | None],
-        carry: Carry,
-    ) -> _Window:
+    def _begin(self, fed: Fed, pictures: Mapping[int, Picture | None], carry: Carry) -> _Window:
         """Begin with a window: the network sees its frames in order while plates are made beside it."""
-        removing = self._pool.submit(self._remove_all, frames, keys, carry)
+        removing = self._pool.submit(self._remove_all, fed, carry)
         plates = {
-            item.index: self._plate(item, keys, pictures[item.index])
-            for item in frames
+            item.index: self._plate(item, fed.lent, pictures[item.index])
+            for item in fed.frames
             if self._has_hole(item)
         }
-        return _Window(frames, removing, plates)
+        return _Window(fed.frames, removing, plates)
 
     def _end(self, window: _Window) -> tuple[list[Future[Restored]], Carry]:
         """Have a window's frames completed; returns what it hands to the next."""
@@ -240,15 +225,13 @@ class Restorer:
             self._pool.submit(self._complete, item, window.plates, removals) for item in window.frames
         ], carry
 
-    def _remove_all(
-        self, window: Sequence[Loaded], keys: Sequence[ShotFrame], carry: Carry
-    ) -> tuple[dict[int, Removal | None], Carry]:
+    def _remove_all(self, fed: Fed, carry: Carry) -> tuple[dict[int, Removal | None], Carry]:
         """The network's answers for a window's frames with a hole, by frame, batch by batch."""
         removals: dict[int, Removal | None] = {}
-        for shot, batch in self._batches(window):
+        for shot, batch in self._batches(fed.frames):
             state = carry.state if shot == carry.shot else None
             holed = [item for item in batch if self._has_hole(item)]
-            answers, state = self._remove(holed, keys, state) if holed else ([], None)
+            answers, state = self._remove(holed, fed, state) if holed else ([], None)
             removals |= {item.index: answer for item, answer in zip(holed, answers, strict=True)}
             carry = Carry(shot, state)
         return removals, carry
@@ -274,6 +257,11 @@ class Restorer:
         others = [key for key in keys if self._borrows(item.index, key.index)]
         return self._pool.submit(self._recover, item.seen, others, picture)
 
+    def _borrows(self, index: int, other: int) -> bool:
+        """Whether frame ``index`` may see what the ``other`` shows."""
+        reach = self._config.background.reach_frames
+        return 0 < abs(other - index) <= reach and self._notes[other].shot == self._notes[index].shot
+
     def _recover(self, seen: ShotFrame, others: Sequence[ShotFrame], picture: Picture | None) -> Plate:
         with self._clock.stage("background"):
             if seen.index % RELEASE_FRAMES == 0:
@@ -293,16 +281,16 @@ class Restorer:
         return lambda plate: box_of_effects(seen.rgb, seen.hole, effects, margin, plate)
 
     def _remove(
-        self, holed: Sequence[Loaded], keys: Sequence[ShotFrame], state: RemoverState | None
+        self, holed: Sequence[Loaded], fed: Fed, state: RemoverState | None
     ) -> tuple[Sequence[Removal | None], RemoverState | None]:
         if self._config.fill == "plate":
             return [None] * len(holed), None
-        inputs = [self._input(item, keys) for item in holed]
+        inputs = [self._input(item, fed) for item in holed]
         with self._clock.stage("remove"):
             removals: tuple[Sequence[Removal], RemoverState | None] = self._remover.remove(inputs, state)
             return removals
 
-    def _input(self, item: Loaded, keys: Sequence[ShotFrame] = ()) -> RemovalInput:
+    def _input(self, item: Loaded, fed: Fed | None = None) -> RemovalInput:
         index = item.index
         crop = self._crops[index]
         assert crop is not None  # a frame with a hole has a crop: both come from the same notes
@@ -315,19 +303,21 @@ class Restorer:
             index,
             effects=self._config.effects.find != "off",
             looked=item.looked,
-            witnesses=lambda: self._witnesses(item.seen, keys),
+            witnesses=None if fed is None else partial(self._witnesses, item.seen, fed),
         )
 
-    def _witnesses(self, seen: ShotFrame, keys: Sequence[ShotFrame]) -> list[Witness]:
-        """The other frames that may be ``seen`` in a frame, the nearest first."""
-        others = [key for key in keys if self._borrows(seen.index, key.index)]
-        others.sort(key=lambda key: abs(key.index - seen.index))
-        back = np.linalg.inv(seen.camera)
-        own = self._crops[seen.index]
+    def _witnesses(self, seen: ShotFrame, fed: Fed) -> list[Witness]:
+        """The other frames of the shot that show what is hidden in one that is ``seen``, the nearest first."""
+        later = [item for item in (*fed.frames, *fed.ahead) if item.index > seen.index]
+        casts = [(key, partial(lambda key: key.cast, key)) for key in fed.lent if key.index < seen.index]
+        casts += [(item.seen, partial(lambda item: self._casting(item).seen.cast, item)) for item in later]
+        others = [(other, cast) for other, cast in casts if self._borrows(seen.index, other.index)]
+        others.sort(key=lambda found: abs(found[0].index - seen.index))
+        back, own = np.linalg.inv(seen.camera), self._crops[seen.index]
         assert own is not None  # as in _input
         return [
-            Witness(key.rgb, key.blocked > 0, self._crops[key.index] or own, key.camera @ back)
-            for key in others
+            Witness(other.rgb, other.hole, self._crops[other.index] or own, other.camera @ back, cast)
+            for other, cast in others
         ]
 
     def _complete(
@@ -377,19 +367,15 @@ class Restorer:
         measured = grain_of(self._notes, item.index)
         return None if measured is None else FrameGrain(measured, self._config.seed, item.index)
 
-    def _plan(self) -> tuple[list[Crop | None], list[int]]:
-        """A steady crop for each frame, shot by shot, and the frames to which nothing is carried."""
+    def _plan(self) -> list[Crop | None]:
+        """A steady crop for each frame, shot by shot."""
         crops: list[Crop | None] = []
-        begun: list[int] = []
         for _, group in groupby(self._notes, lambda note: note.shot):
-            first, shifts, sizes = len(crops), [], []
-            boxes: list[HoleBox | None] = []
             # A long shot's notes lie on disk: nothing of their size is kept.
-            for index, note in enumerate(group, first):
-                if note.hole_box and (note.flow_back is None or not boxes or boxes[-1] is None):
-                    begun.append(index)
-                boxes.append(note.hole_box)
-                shifts.append(shift_behind(note.hole_box, note.flow_back, note.size_hw))
-                sizes.append(note.size_hw)
+            found = [
+                (note.hole_box, shift_behind(note.hole_box, note.flow_back, note.size_hw), note.size_hw)
+                for note in group
+            ]
+            boxes, shifts, sizes = zip(*found, strict=True)
             crops += self._remover.plan(boxes, shifts, sizes[0])
-        return crops, begun
+        return crops

@@ -50,13 +50,16 @@ def test_every_frame_comes_once_and_what_is_near_is_lent(workers: int, first: in
     ):
         for begin in range(first, 18, SIZE):
             end = min(begin + SIZE, 18)
-            frames, keys = feed.window(end, SIZE)
-            assert [item.index for item in frames] == list(range(begin, end))
+            fed = feed.window(end, SIZE)
+            assert [item.index for item in fed.frames] == list(range(begin, end))
+            ahead = [item.index for item in fed.ahead]
+            assert ahead == list(range(end, end + len(ahead)))
+            assert len(ahead) >= min(4, 18 - end)
             wanted = [index for index in range(18) if index % 3 == 0 and begin - 4 <= index < end + 4]
-            assert [key.index for key in keys] == wanted
-            assert all(key.cast is not None for key in keys)
+            assert [key.index for key in fed.lent] == wanted
+            assert all(key.cast is not None for key in fed.lent)
             # A frame that others borrow from is the same one when its turn comes.
-            assert all((item.seen.cast is not None) == (item.index % 3 == 0) for item in frames)
+            assert all((item.seen.cast is not None) == (item.index % 3 == 0) for item in fed.frames)
             assert max(asked) < end + SIZE + 4
 
 
@@ -67,7 +70,7 @@ def test_what_cannot_be_decoded_is_said_when_its_window_is_asked_for() -> None:
             FrameFeed(clip(0, 20, [], 12), 0, CONFIG, FrameKinds(plain, lent), pool, Stopwatch())
         ) as feed,
     ):
-        assert len(feed.window(5, SIZE)[0]) == 5
+        assert len(feed.window(5, SIZE).frames) == 5
         with pytest.raises(VideoError):
             feed.window(10, SIZE)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -26,27 +25,36 @@ from osor_video.tensors import Mask, Picture, mask_to_tensor, picture_to_tensor
 
 SEEN = 1 - 1e-3
 """Share of a sample that has to be background."""
+FEWEST_PX = 16
+"""With fewer that it should show a witness is not heard."""
 FEATHER_PX = 2
 """Width of the seam between what is seen and what is made."""
 
 
 @dataclass(frozen=True, eq=False)
 class Witness:
-    """Another frame ``rgb`` of the shot, seen through its ``crop``; it shows no background where it is ``blocked`` [H, W].
+    """Another frame ``rgb`` of the shot, seen through its ``crop``; it shows no background in its ``hole`` [H, W].
 
-    ``camera`` maps the frame that is asked about onto it.
+    ``camera`` maps the frame that is asked about onto it. What its object casts is looked for where the witness is heard.
     """
 
     rgb: Picture
-    blocked: Mask
+    hole: Mask
     crop: Crop
     camera: Homography
+    find_cast: Callable[[], Mask | None] = lambda: None
 
-    @cached_property
+    @property
+    def open(self) -> Tensor:
+        """float [1, 1, H, W] of its crop: 1 where that shows no object."""
+        within = self.crop.cut_mask(np.ones(self.hole.shape, bool))
+        return mask_to_tensor(within & ~self.crop.cut_mask(self.hole))
+
+    @property
     def known(self) -> Tensor:
-        """float [1, 1, H, W] of its crop: 1 where that shows background."""
-        within = self.crop.cut_mask(np.ones(self.blocked.shape, bool))
-        return mask_to_tensor(within & ~self.crop.cut_mask(self.blocked))
+        """float [1, 1, H, W] of its crop: 1 where that shows background as it is."""
+        cast = self.find_cast()
+        return self.open if cast is None else self.open * (1 - mask_to_tensor(self.crop.cut_mask(cast)))
 
     @property
     def image(self) -> Tensor:
@@ -87,11 +95,10 @@ def gather(image: Tensor, known: Tensor, crop: Crop, witnesses: Sequence[Witness
     Also says where anything is known then, [1, 1, H, W] of 0 and 1. Of witnesses that show as much the first is asked.
     """
     picture, seen = image, known
-    left = [(witness, *_promised(witness, crop, known)) for witness in witnesses]
+    left = [(witness, *_promised(witness, crop, image)) for witness in witnesses]
     while left:
-        hidden = latent_mask(1 - seen, CELL_PX)
-        gains = [int((hidden * cells).sum()) for _, _, cells in left]
-        if not max(gains):
+        gains = [int(((1 - seen) * places).sum()) for _, _, places in left]
+        if max(gains) < FEWEST_PX:
             break
         witness, way, _ = left.pop(int(np.argmax(gains)))
         there, shown = witness.image.to(image), witness.known.to(known)
@@ -106,10 +113,10 @@ def gather(image: Tensor, known: Tensor, crop: Crop, witnesses: Sequence[Witness
 
 
 def _promised(witness: Witness, crop: Crop, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The camera's way to a witness, and the cells [1, 1, h, w] of which it should show all."""
+    """The camera's way to a witness, and what it should show of the picture ``like`` [1, 3, H, W], [1, 1, H, W]."""
     way = witness.way_from(crop).to(like)
-    cells = 1 - latent_mask(1 - witness.known, CELL_PX)
-    return way, (warp(cells.to(like), way) > SEEN) * inside(way)
+    fine = fine_flow(way, like)
+    return way, (warp(witness.open.to(like), fine) > SEEN) * inside(fine)
 
 
 def _feathered(seen: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ def shifted(x: float, y: float = 0) -> Homography:
 
 def witness_of(world: World, frame: int, crop: Crop = CROP) -> Witness:
     """Another frame of the world as its first sees it; the shadow is not borrowed either."""
-    blocked = world.shot()[frame].hole | world.effects[frame]
-    return Witness(world.frames[frame], blocked, crop, world.cameras[frame] @ np.linalg.inv(world.cameras[0]))
+    camera = world.cameras[frame] @ np.linalg.inv(world.cameras[0])
+    return Witness(world.frames[frame], world.shot()[frame].hole, crop, camera, lambda: world.effects[frame])
 
 
 def first_of(world: World) -> tuple[Tensor, Tensor]:
@@ -115,6 +115,27 @@ def test_the_witness_that_shows_most_is_asked_first_and_of_equals_the_first() ->
     assert (row[14:] - 130).abs().max() < 6
 
 
+def test_what_a_witness_casts_is_looked_for_only_where_it_is_heard() -> None:
+    wall, hole, asked_of = place(), hole_at(48, 112), []
+
+    def casting(name: str, left: int, right: int) -> Witness:
+        def find_cast() -> Mask:
+            asked_of.append(name)
+            return hole_at(left, right)
+
+        return Witness(wall, hole_at(0, 0), CROP, shifted(0), find_cast)
+
+    _, seen = asked(
+        wall, hole, [casting(*its) for its in (("one", 80, 112), ("two", 48, 76), ("three", 0, 1))]
+    )
+    assert asked_of == ["one", "two"]
+    assert seen.min() == 1
+    _, seen = asked(wall, hole, [casting("one", 80, 112)])
+    row = seen[0, 0, 64, 32:96].tolist()
+    assert row.index(0) == pytest.approx(32, abs=1)
+    assert max(row[row.index(0) :]) == 0
+
+
 def test_a_witness_of_another_place_is_not_heard() -> None:
     wall, hole = place(), hole_at(48, 112)
     picture, seen = asked(wall, hole, [Witness(place(seed=5), hole_at(0, 0), CROP, shifted(0))])
@@ -124,7 +145,7 @@ def test_a_witness_of_another_place_is_not_heard() -> None:
 
 def test_where_nobody_shows_anything_there_is_nothing_to_begin_with(world: World) -> None:
     image, known = first_of(world)
-    blind = replace(witness_of(world, 9), blocked=np.ones((128, 192), bool))
+    blind = replace(witness_of(world, 9), hole=np.ones((128, 192), bool))
     for witnesses in ([], [blind]):
         assert Gathering(CROP, witnesses, lambda picture: picture).aligned(image, known) is None
 
