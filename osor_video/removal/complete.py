@@ -32,7 +32,7 @@ THIN_PX, THICK_PX = 1, 3
 MORE_PX, MUCH_MORE_PX = 1, 4
 """How much wider additions become, and those that are a part of the object."""
 MISSED_SHARE = 0.05
-"""Of the mask's area; with less beyond it the mask is whole."""
+"""Of the mask's area; with less beyond it, and nowhere a thick part, the mask is whole."""
 SMALL_PX = 96
 """Longer side of what is small."""
 CLOSER, AROUND, STEP_PX = 2, 1.6, 32
@@ -54,7 +54,8 @@ def complete_mask(
     of a small thing, ``closer`` is asked about that, enlarged. The mask itself counts in full.
     """
     found = logit > 0
-    if (found & ~mask).sum() <= MISSED_SHARE * mask.sum():
+    missed = found & ~mask
+    if missed.sum() <= MISSED_SHARE * mask.sum() and not erode(missed, THICK_PX).any():
         return mask
     area = None if closer is None else _surroundings(mask | touching(found, mask))
     if closer is None or area is None:
