@@ -93,7 +93,8 @@ class FrameFeed:
         frames = [self._lent.pop(item.index, item) for item in decoded]
         while self._keys and self._keys[0].index < frames[0].index - reach:
             self._keys.popleft()
-        fed = Fed(frames, list(self._keys), list(self._decoded))
+        ahead = [self._lent.get(item.index, item) for item in self._decoded]
+        fed = Fed(frames, list(self._keys), ahead)
         self._ahead = self._pool.submit(self._decode, end + size + reach)
         return fed
 

@@ -28,7 +28,7 @@ from osor_video.removal.crop import Crop, shift_behind
 from osor_video.removal.gather import Witness
 from osor_video.removal.remover import OneStepRemover, Removal, RemovalInput, RemoverState
 from osor_video.report import Stopwatch
-from osor_video.tensors import FloatMap, Picture
+from osor_video.tensors import FloatMap, Mask, Picture
 from osor_video.video.planes import (
     ColorSpec,
     PlanarFrame,
@@ -198,6 +198,7 @@ class Restorer:
             return self._casting(item)
 
     def _casting(self, item: Loaded) -> Loaded:
+        """The same, whatever is filled with."""
         effects = self._config.effects
         if effects.find == "off" or item.looked is not None or not self._has_hole(item):
             return item
@@ -307,17 +308,23 @@ class Restorer:
         )
 
     def _witnesses(self, seen: ShotFrame, fed: Fed) -> list[Witness]:
-        """The other frames of the shot that show what is hidden in one that is ``seen``, the nearest first."""
-        later = [item for item in (*fed.frames, *fed.ahead) if item.index > seen.index]
-        casts = [(key, partial(lambda key: key.cast, key)) for key in fed.lent if key.index < seen.index]
-        casts += [(item.seen, partial(lambda item: self._casting(item).seen.cast, item)) for item in later]
-        others = [(other, cast) for other, cast in casts if self._borrows(seen.index, other.index)]
-        others.sort(key=lambda found: abs(found[0].index - seen.index))
+        """What others of the shot show of a frame that is ``seen``: any after it, those lent before it; the nearest first."""
+
+        def cast_of(item: Loaded) -> Mask | None:
+            return self._casting(item).seen.cast
+
+        others = {key: partial(getattr, key, "cast") for key in fed.lent if key.index < seen.index}
+        later = (item for item in (*fed.frames, *fed.ahead) if item.index > seen.index)
+        others |= {item.seen: partial(cast_of, item) for item in later}
+        asked = [other for other in others if self._borrows(seen.index, other.index)]
+        asked.sort(key=lambda other: abs(other.index - seen.index))
         back, own = np.linalg.inv(seen.camera), self._crops[seen.index]
         assert own is not None  # as in _input
         return [
-            Witness(other.rgb, other.hole, self._crops[other.index] or own, other.camera @ back, cast)
-            for other, cast in others
+            Witness(
+                other.rgb, other.hole, self._crops[other.index] or own, other.camera @ back, others[other]
+            )
+            for other in asked
         ]
 
     def _complete(

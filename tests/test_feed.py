@@ -59,7 +59,9 @@ def test_every_frame_comes_once_and_what_is_near_is_lent(workers: int, first: in
             assert [key.index for key in fed.lent] == wanted
             assert all(key.cast is not None for key in fed.lent)
             # A frame that others borrow from is the same one when its turn comes.
-            assert all((item.seen.cast is not None) == (item.index % 3 == 0) for item in fed.frames)
+            assert all(
+                (item.seen.cast is not None) == (item.index % 3 == 0) for item in (*fed.frames, *fed.ahead)
+            )
             assert max(asked) < end + SIZE + 4
 
 

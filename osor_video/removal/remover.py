@@ -215,10 +215,10 @@ class OneStepRemover:
         Only a frame from which it is carried on needs it whether or not anybody asks for the fill.
         """
         strength = self._config.latent_warp
-        carry = None if state is None else _carried(frame, state, looked.prediction.z.device)
         if strength == 0:
-            return _FrameFill(self._model, looked, index, carry, strength), None
-        before = carry
+            return _FrameFill(self._model, looked, index, None, strength), None
+        carry = None if state is None else _carried(frame, state, looked.prediction.z.device)
+        before: Carry | Gathering | None = carry
         if before is None and self._config.gather and frame.witnesses is not None:
             before = Gathering(frame.crop, frame.witnesses(), self._model.encode)
         fill = _FrameFill(self._model, looked, index, before, strength)
@@ -374,8 +374,5 @@ def cell_flow(flow_back: FloatMap, crop: Crop, last: Crop, size_hw: tuple[int, i
     grid = (crop.cell_places() * flow_back.shape[1::-1] / size_hw[::-1] - 0.5).astype(np.float32)
     pixels = cv2.remap(flow_back, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     shift = np.array([crop.left - last.left, crop.top - last.top], np.float32)
-    return (
-        torch.from_numpy((pixels + shift) / np.float32(CELL_PX / crop.scale))
-        .permute(2, 0, 1)[None]
-        .contiguous()
-    )
+    cells = (pixels + shift) / np.float32(CELL_PX / crop.scale)
+    return torch.from_numpy(cells).permute(2, 0, 1)[None].contiguous()

@@ -53,6 +53,22 @@ def test_a_mask_that_lacks_nothing_is_left_alone(picture: Picture, thing: Mask) 
     assert complete_mask(picture, thing, nothing, nothing) is thing
 
 
+def test_a_thick_part_is_missed_however_small_its_share() -> None:
+    thing = np.zeros(SIZE_HW, bool)
+    thing[20:120, 60:] = True
+    noise = np.random.default_rng(0).normal(0, 8, (*SIZE_HW, 3))
+    picture = np.clip(np.where(thing[..., None], (170, 60, 50), (70, 130, 80)) + noise, 0, 255).astype(
+        np.uint8
+    )
+    mask = thing.copy()
+    mask[:, -4:] = False
+    logit = np.where(thing, 6, -9).astype(np.float32)
+    assert (thing & ~mask).sum() < 0.05 * mask.sum()
+    assert complete_mask(picture, mask, logit, logit)[thing].all()
+    ragged = thing & (np.random.default_rng(1).random(SIZE_HW) > 0.04)
+    assert complete_mask(picture, ragged, logit, logit) is ragged
+
+
 def test_the_mask_counts_in_full_where_the_head_sees_no_object(picture: Picture, thing: Mask) -> None:
     elsewhere = np.zeros(SIZE_HW, bool)
     elsewhere[10:60, 40:80] = True
