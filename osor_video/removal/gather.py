@@ -25,9 +25,9 @@ from osor_video.tensors import Mask, Picture, mask_to_tensor, picture_to_tensor
 
 SEEN = 1 - 1e-3
 """Share of a sample that has to be background."""
-FEWEST_PX = 16
+FEWEST_PX = 4
 """With fewer that it should show a witness is not heard."""
-FEATHER_PX = 2
+FEATHER_PX = 1
 """Width of the seam between what is seen and what is made."""
 
 
