@@ -99,8 +99,8 @@ Fill = Annotated[
     str | None,
     typer.Option(
         "--fill",
-        help="auto: real background where the shot shows it, generated elsewhere; diffusion: generated everywhere; plate: "
-        "nothing generated.",
+        help="auto: real background where the shot shows it, generated elsewhere; diffusion: generated everywhere, "
+        "and carried along the shot; plate: nothing generated.",
     ),
 ]
 Effects = Annotated[
