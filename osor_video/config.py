@@ -229,8 +229,9 @@ class Config(_Stage):
     composite: CompositeConfig = CompositeConfig()
     encode: EncodeConfig = EncodeConfig()
     fill: Literal["auto", "diffusion", "plate"] = "auto"
-    """auto: real pixels of the shot where it has them, generated ones elsewhere; diffusion: generated ones
-    only, but for what ``removal.latent_warp`` carries along the shot and ``removal.gather`` begins it with; plate: real ones only, the rest interpolated."""
+    """auto: real pixels of the shot where it has them, generated ones elsewhere; diffusion: generated ones only, but for what
+    ``removal.latent_warp`` carries along the shot and ``removal.gather`` begins it with; plate: real ones only, the rest
+    interpolated."""
     window_frames: int = Field(default=16, ge=1)
     """Frames in work at a time; changes memory, never the result."""
     checkpoint_s: float = Field(default=10, ge=0)
