@@ -6,7 +6,7 @@ does not grow with the clip, and the windows' size does not change the result.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -308,14 +308,21 @@ class Restorer:
         )
 
     def _witnesses(self, seen: ShotFrame, fed: Fed) -> list[Witness]:
-        """What others of the shot show of a frame that is ``seen``: any after it, those lent before it; the nearest first."""
+        """What others of the shot show of a frame that is ``seen``, the nearest first: those after it, and those lent before it
+
+        that hide nothing. Where the shot's own background is borrowed anyway, only such as are looked at for that.
+        """
 
         def cast_of(item: Loaded) -> Mask | None:
             return self._casting(item).seen.cast
 
-        others = {key: partial(getattr, key, "cast") for key in fed.lent if key.index < seen.index}
-        later = (item for item in (*fed.frames, *fed.ahead) if item.index > seen.index)
-        others |= {item.seen: partial(cast_of, item) for item in later}
+        step = 1 if self._config.fill == "diffusion" else self._config.background.step_frames
+        others: dict[ShotFrame, Callable[[], Mask | None]] = {
+            key: lambda: None for key in fed.lent if key.index < seen.index and not key.hole.any()
+        }
+        for item in (*fed.frames, *fed.ahead):
+            if item.index > seen.index and item.index % step == 0:
+                others[item.seen] = partial(cast_of, item)
         asked = [other for other in others if self._borrows(seen.index, other.index)]
         asked.sort(key=lambda other: abs(other.index - seen.index))
         back, own = np.linalg.inv(seen.camera), self._crops[seen.index]
