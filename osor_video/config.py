@@ -182,7 +182,7 @@ class RemovalConfig(_Stage):
     anchor_frames: int = Field(default=7, ge=1)
     """Frames after which the carried latent and picture start anew from the latest ones."""
     gather: bool = True
-    """Whether a fill to which nothing is carried begins with what other frames of its shot show of the hole."""
+    """Whether with ``fill: diffusion`` what is carried begins with what other frames of the shot show of the hole."""
 
 
 class CompositeConfig(_Stage):

@@ -304,24 +304,26 @@ class Restorer:
             index,
             effects=self._config.effects.find != "off",
             looked=item.looked,
-            witnesses=None if fed is None else partial(self._witnesses, item.seen, fed),
+            # Where the shot's background is borrowed anyway it gains nothing.
+            witnesses=partial(self._witnesses, item.seen, fed)
+            if fed and self._config.fill == "diffusion"
+            else None,
         )
 
     def _witnesses(self, seen: ShotFrame, fed: Fed) -> list[Witness]:
         """What others of the shot show of a frame that is ``seen``, the nearest first: those after it, and those lent before it
 
-        that hide nothing. Where the shot's own background is borrowed anyway, only such as are looked at for that.
+        that hide nothing.
         """
 
         def cast_of(item: Loaded) -> Mask | None:
             return self._casting(item).seen.cast
 
-        step = 1 if self._config.fill == "diffusion" else self._config.background.step_frames
         others: dict[ShotFrame, Callable[[], Mask | None]] = {
             key: lambda: None for key in fed.lent if key.index < seen.index and not key.hole.any()
         }
         for item in (*fed.frames, *fed.ahead):
-            if item.index > seen.index and item.index % step == 0:
+            if item.index > seen.index:
                 others[item.seen] = partial(cast_of, item)
         asked = [other for other in others if self._borrows(seen.index, other.index)]
         asked.sort(key=lambda other: abs(other.index - seen.index))
