@@ -200,7 +200,7 @@ class Restorer:
     def _casting(self, item: Loaded) -> Loaded:
         """The same, whatever is filled with."""
         effects = self._config.effects
-        if effects.find == "off" or item.looked is not None or not self._has_hole(item):
+        if effects.find == "off" or not self._has_hole(item):
             return item
         found = self._remover.found(self._input(item))
         if found is None:

@@ -95,8 +95,7 @@ class Alignment:
     def _fit(self, flow: Tensor) -> _Fit | None:
         """None where hardly anything is shared."""
         way = fine_flow(flow, self._image)
-        moved, known = warp(self._source, way), warp(self._source_known, way) > 1 - 1e-3
-        shared = self._known * known * inside(way)
+        moved, shared = warp(self._source, way), self._known * seen_there(self._source_known, way)
         if int(shared.sum()) < FEWEST_PX:
             return None
         difference = moved - self._target
@@ -134,6 +133,11 @@ def fine_flow(flow: Tensor, picture: Tensor) -> Tensor:
     """``flow`` on the pixels of ``picture`` [1, C, H, W], in pixels."""
     scale = picture.shape[-1] / flow.shape[-1]
     return raised(flow * scale, picture)
+
+
+def seen_there(known: Tensor, way: Tensor) -> Tensor:
+    """float [1, 1, H, W]: 1 where ``way`` [1, 2, H, W], in pixels, leads to what is ``known`` [1, 1, H, W] of 0 and 1."""
+    return (warp(known, way) > 1 - 1e-3) * inside(way)
 
 
 def _grey(picture: Tensor) -> Tensor:

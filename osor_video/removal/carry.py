@@ -14,7 +14,7 @@ from torch import Tensor
 
 from osor_video.flow.warp import inside, warp
 from osor_video.motionblur import motion_blur
-from osor_video.removal.align import Alignment, fine_flow
+from osor_video.removal.align import Alignment, fine_flow, seen_there
 from osor_video.removal.step import raised
 from osor_video.tensors import FloatMap, tensor_to_map
 
@@ -71,7 +71,7 @@ class Carry:
         way = Alignment(self.anchor.picture, self.anchor.known, image, known).find(self.flow_to_anchor)
         back = fine_flow(way.flow, image)
         picture = (warp(self.anchor.picture, back, "bicubic") * way.gain).clamp(0, 1)
-        both = known * (warp(self.anchor.known, back) > 1 - 1e-3) * inside(back)
+        both = known * seen_there(self.anchor.known, back)
         blur = motion_blur(tensor_to_map(picture), tensor_to_map(image), tensor_to_map(both)[..., 0])
         trust = torch.zeros_like(self.trust) if way.lost else self.trust
         return Aligned(warp(self.anchor.z0, way.flow), picture, trust, raised(trust, image), blur)

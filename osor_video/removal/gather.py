@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -16,15 +17,13 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from osor_video.background.camera import Homography
-from osor_video.flow.warp import inside, warp
-from osor_video.removal.align import Alignment, fine_flow
+from osor_video.flow.warp import warp
+from osor_video.removal.align import Alignment, fine_flow, seen_there
 from osor_video.removal.carry import Aligned
 from osor_video.removal.crop import CELL_PX, Crop
 from osor_video.removal.step import grown, interpolate_hole, latent_mask
 from osor_video.tensors import Mask, Picture, mask_to_tensor, picture_to_tensor
 
-SEEN = 1 - 1e-3
-"""Share of a sample that has to be background."""
 FEWEST_PX = 4
 """With fewer that it should show a witness is not heard."""
 FEATHER_PX = 1
@@ -44,7 +43,7 @@ class Witness:
     camera: Homography
     find_cast: Callable[[], Mask | None] = lambda: None
 
-    @property
+    @cached_property
     def open(self) -> Tensor:
         """float [1, 1, H, W] of its crop: 1 where that shows no object."""
         within = self.crop.cut_mask(np.ones(self.hole.shape, bool))
@@ -106,7 +105,7 @@ def gather(image: Tensor, known: Tensor, crop: Crop, witnesses: Sequence[Witness
         if found.lost:
             continue
         back = fine_flow(found.flow, image)
-        new = (warp(shown, back) > SEEN) * inside(back) * (1 - seen)
+        new = seen_there(shown, back) * (1 - seen)
         picture = torch.where(new > 0, (warp(there, back, "bicubic") * found.gain).clamp(0, 1), picture)
         seen = torch.maximum(seen, new)
     return picture, seen
@@ -115,8 +114,7 @@ def gather(image: Tensor, known: Tensor, crop: Crop, witnesses: Sequence[Witness
 def _promised(witness: Witness, crop: Crop, like: Tensor) -> tuple[Tensor, Tensor]:
     """The camera's way to a witness, and what it should show of the picture ``like`` [1, 3, H, W], [1, 1, H, W]."""
     way = witness.way_from(crop).to(like)
-    fine = fine_flow(way, like)
-    return way, (warp(witness.open.to(like), fine) > SEEN) * inside(fine)
+    return way, seen_there(witness.open.to(like), fine_flow(way, like))
 
 
 def _feathered(seen: Tensor) -> Tensor:
