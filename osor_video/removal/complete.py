@@ -1,9 +1,12 @@
-"""What a user's mask has missed of the object, to the pixel: the alpha head says where it goes on, colour and edges where it ends.
+"""Where in a user's mask, and beyond it, the object ends, to the pixel: the alpha head says roughly, colour and edges exactly.
 
 A rim of the object that is left in the picture is seen at once, and patches carry it on into the hole; ground that goes with the
 object is made again. So where much was missed, a little too much is taken.
 
 Of a small thing the head's cells hold too much, and its limbs are as thin as specks: it is looked at again, twice as large.
+
+What a mask has beside the object is made anew as well, in case the head is wrong. But the ground next to the object says most
+about what it hides, so it is told apart, to be seen while that is filled.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 
 from osor_video.masks.snap import MIN_SEEDS, grab_cut
 from osor_video.removal.crop import bounding_box
-from osor_video.shapes import dilate, erode, touching
+from osor_video.shapes import box_around, dilate, erode, touching
 from osor_video.tensors import FloatMap, Mask, Picture
 
 CERTAIN = 3.0
@@ -39,6 +42,12 @@ CLOSER, AROUND, STEP_PX = 2, 1.6, 32
 """How much it is enlarged, with how much around it in parts of its side, and the step of the side of that."""
 COVERED = 0.3
 """Share of a pixel that belongs to the object, from which it is taken."""
+POSSIBLE = -2.0
+"""Logit from which a place inside the mask is the object's until colour and edges say otherwise."""
+LEAST_FOUND = 0.1
+"""Of the mask, what the head takes for the object at least where it knows what is meant."""
+NEARBY_PX = 32
+"""How much around the mask tells of the ground's colours."""
 
 
 Closer = Callable[[Picture, Mask], FloatMap]
@@ -107,3 +116,22 @@ def _completed(picture: Picture, mask: Mask, alpha: FloatMap, logit: FloatMap) -
     added = (grab_cut(picture, trimap, ROUNDS) | (logit > CERTAIN)) & ~mask
     thin = dilate(erode(added, THIN_PX), THIN_PX + MORE_PX)
     return np.asarray(mask | thin | dilate(erode(added, THICK_PX), THICK_PX + MUCH_MORE_PX))
+
+
+def ground_beside(picture: Picture, mask: Mask, logit: FloatMap) -> Mask:
+    """What of a ``mask`` [H, W] is no object on ``picture`` [H, W, 3], by the head's ``logit`` [H, W] for that and GrabCut.
+
+    A shadow counts as ground. Nothing where the head hardly finds an object there.
+    """
+    beside = np.zeros_like(mask)
+    if np.sum(mask & (logit > 0)) < LEAST_FOUND * mask.sum():
+        return beside
+    trimap = np.where(mask & (logit > UNLIKELY), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    trimap[mask & (logit > POSSIBLE)] = cv2.GC_PR_FGD
+    trimap[mask & (logit > CERTAIN)] = cv2.GC_FGD
+    if min(np.sum(trimap == cv2.GC_FGD), np.sum(~mask)) < MIN_SEEDS:
+        return beside
+    box = box_around(mask, NEARBY_PX)
+    ground = mask[box] & ~grab_cut(picture[box], trimap[box], ROUNDS)
+    beside[box] = dilate(erode(ground, THIN_PX), THIN_PX) & mask[box]
+    return beside

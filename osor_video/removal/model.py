@@ -9,6 +9,8 @@ Convention: latents ``z`` are float32 [B, C, h, w], already scaled; pictures flo
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +26,7 @@ from osor_video.errors import WeightsError
 from osor_video.removal.alpha import AlphaFinder, AlphaHead
 from osor_video.removal.autoencoder import PatchAutoencoder
 from osor_video.removal.carry import SURELY, Aligned
-from osor_video.removal.complete import complete_mask
+from osor_video.removal.complete import complete_mask, ground_beside
 from osor_video.removal.patches import FIRST_GUESSES
 from osor_video.removal.prediction import Filled, Prediction
 from osor_video.removal.record import Architecture, ModelRecord, PredictionType, sha256_of
@@ -165,7 +167,12 @@ class OsorModel:
         @torch.inference_mode()
         def fill(index: int, carried: Aligned | None = None) -> Filled:
             one = slice(index, index + 1)
-            parts = image[one], anew[one], z[one]
+            parts = (
+                image[one],
+                anew[one],
+                z[one],
+                partial(self._beside, image[one], mask[one], on_picture[one]),
+            )
             if carried is None or self.record.prediction_type != "residual":
                 start, guess = self._start(*parts)
             else:
@@ -199,14 +206,21 @@ class OsorModel:
         return found
 
     def _start_from(
-        self, image: Tensor, mask: Tensor, z: Tensor, carried: Aligned, sure: Tensor
+        self,
+        image: Tensor,
+        mask: Tensor,
+        z: Tensor,
+        beside: Callable[[], Tensor],
+        carried: Aligned,
+        sure: Tensor,
     ) -> tuple[Tensor, Tensor | None]:
         """A start that holds to what is ``carried`` in the cells ``sure`` [1, 1, h, w]; only what is left is guessed."""
         covered = (carried.seen > SURELY).float()
         left = mask * (1 - covered)
         if not bool(left.any()):
             return torch.where(sure, carried.z0, z), None
-        guessed, picture = self._start(torch.where(covered > 0, carried.picture, image), left, z)
+        shown = torch.where(covered > 0, carried.picture, image)
+        guessed, picture = self._start(shown, left, z, beside)
         return torch.where(sure, carried.z0, guessed), picture
 
     def _step(self, start: Tensor, masked: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,10 +231,16 @@ class OsorModel:
         z0 = predict_x0(z_t, out[:, :channels], self.abar, self.record.prediction_type, start)
         return z0, out[:, channels : channels + 1]
 
-    def _start(self, image: Tensor, mask: Tensor, z: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The latent that noise is added to, and the picture that it is of where that is a guess."""
+    def _start(
+        self, image: Tensor, mask: Tensor, z: Tensor, beside: Callable[[], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The latent that noise is added to, and the picture that it is of where that is a guess.
+
+        ``beside`` finds what of the mask is ground beside the object.
+        """
         if self.record.prediction_type == "residual":
-            guess = FIRST_GUESSES[self.record.first_guess](image, mask)
+            ground = None if beside is None else mask * beside()
+            guess = FIRST_GUESSES[self.record.first_guess](image, mask, ground)
             return self.encode(guess), guess
         return z, None
 
@@ -232,6 +252,13 @@ class OsorModel:
             for shot, hole, logits in parts
         ]
         return torch.from_numpy(np.stack(whole))[:, None].to(mask)
+
+    def _beside(self, image: Tensor, mask: Tensor, found: Tensor) -> Tensor:
+        """What of one picture's ``mask`` is ground, both [1, 1, H, W], by the head's logits ``found`` [1, 2, H, W]."""
+        ground = ground_beside(
+            tensor_to_picture(image), mask[0, 0].cpu().numpy() > 0, found[0, 1].cpu().numpy()
+        )
+        return torch.from_numpy(ground)[None, None].to(mask)
 
     def _closer(self, picture: Picture, hole: Mask) -> FloatMap:
         """The head's logit for the object [h, w] on an enlarged part of a picture."""

@@ -8,7 +8,7 @@ import torch
 from osor_video.removal.catalogue import bundled_model_path
 from osor_video.removal.model import OsorModel
 from osor_video.removal.step import noise_tile
-from osor_video.tensors import mask_to_tensor, picture_to_tensor
+from osor_video.tensors import mask_to_tensor, picture_to_tensor, tensor_to_picture
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +61,27 @@ def test_a_part_is_decoded_as_in_the_whole_and_the_rest_is_the_picture(
     inside = torch.zeros(1, 1, 256, 320, dtype=torch.bool)
     inside[..., 8 * box[0] : 8 * box[2], 8 * box[1] : 8 * box[3]] = True
     torch.testing.assert_close(found, torch.where(inside, model.decode(z), image), atol=2e-5, rtol=0)
+
+
+def test_a_wide_mask_counts_in_full_and_costs_the_fill_little(model: OsorModel, ground: np.ndarray) -> None:
+    shot, thing = ground.copy(), np.zeros((192, 192), np.uint8)
+    cv2.ellipse(thing, (96, 100), (16, 34), 0, 0, 360, 1, -1)
+    shot[thing > 0] = (250, 250, 20)
+    wide = cv2.dilate(thing, np.ones((41, 41), np.uint8)) > 0
+    # Something of the same colour that the head does not see lies in the mask beside the object.
+    spot = np.zeros((192, 192), bool)
+    spot[92:98, 126:131] = True
+    shot[spot] = (250, 250, 20)
+    assert not (spot & ~wide).any()
+
+    def error_of(mask: np.ndarray) -> np.ndarray:
+        prediction = model.predict(picture_to_tensor(shot), mask_to_tensor(mask), noise_tile(0, 16, (24, 24)))
+        guess = prediction.fill(0).guess
+        assert guess is not None
+        return np.asarray(tensor_to_picture(guess).astype(float) - ground)
+
+    exact, given_wide = error_of(thing > 0), error_of(wide)
+    left = np.abs(shot[spot] - ground[spot].astype(float)).mean()
+    assert np.abs(given_wide[spot]).mean() < 0.2 * left
+    errors = [np.square(error[thing > 0]).mean() for error in (exact, given_wide)]
+    assert errors[1] < 2 * errors[0]

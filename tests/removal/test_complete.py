@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from osor_video.removal.complete import MUCH_MORE_PX, complete_mask
+from osor_video.removal.complete import MUCH_MORE_PX, complete_mask, ground_beside
 from osor_video.shapes import dilate, erode
 from osor_video.tensors import FloatMap, Mask, Picture
 
@@ -80,6 +80,25 @@ def test_the_mask_counts_in_full_where_the_head_sees_no_object(picture: Picture,
 def test_where_all_may_be_object_the_head_decides(picture: Picture, thing: Mask) -> None:
     everywhere = np.full(SIZE_HW, 1.0, np.float32)
     assert complete_mask(picture, thing, everywhere, everywhere).all()
+
+
+def test_ground_within_a_wide_mask_is_told_from_the_object_to_the_pixel(
+    picture: Picture, thing: Mask
+) -> None:
+    wide, logit = dilate(thing, 14), logit_of(thing) + 1
+    ground = ground_beside(picture, wide, logit)
+    assert not (ground & (thing | ~wide)).any()
+    assert (ground & ~dilate(thing, 1)).sum() > 0.95 * (wide & ~dilate(thing, 1)).sum()
+    assert np.array_equal(ground, ground_beside(picture, wide, logit))
+    assert ground_beside(picture, thing, logit).sum() < 0.02 * thing.sum()
+
+
+def test_without_an_object_that_the_head_sees_nothing_is_ground(picture: Picture, thing: Mask) -> None:
+    wide, unseen = dilate(thing, 14), np.full(SIZE_HW, -9, np.float32)
+    assert not ground_beside(picture, wide, unseen).any()
+    assert not ground_beside(picture, wide, np.where(erode(thing, 18), 6, -9).astype(np.float32)).any()
+    assert not ground_beside(picture, np.ones(SIZE_HW, bool), logit_of(thing) + 1).any()
+    assert not ground_beside(picture, np.zeros(SIZE_HW, bool), logit_of(thing)).any()
 
 
 def test_thin_limbs_of_a_small_thing_are_seen_closer() -> None:
