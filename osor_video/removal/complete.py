@@ -42,8 +42,8 @@ CLOSER, AROUND, STEP_PX = 2, 1.6, 32
 """How much it is enlarged, with how much around it in parts of its side, and the step of the side of that."""
 COVERED = 0.3
 """Share of a pixel that belongs to the object, from which it is taken."""
-POSSIBLE = -2.0
-"""Logit from which a place inside the mask is the object's until colour and edges say otherwise."""
+LIKELY = 1.0
+"""Logit from which a place inside a mask is the object's until colour and edges say otherwise; below it is ground until then."""
 LEAST_FOUND = 0.1
 """Of the mask, what the head takes for the object at least where it knows what is meant."""
 NEARBY_PX = 32
@@ -126,12 +126,12 @@ def ground_beside(picture: Picture, mask: Mask, logit: FloatMap) -> Mask:
     beside = np.zeros_like(mask)
     if np.sum(mask & (logit > 0)) < LEAST_FOUND * mask.sum():
         return beside
-    trimap = np.where(mask & (logit > UNLIKELY), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
-    trimap[mask & (logit > POSSIBLE)] = cv2.GC_PR_FGD
+    trimap = np.where(mask, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
+    trimap[mask & (logit > LIKELY)] = cv2.GC_PR_FGD
     trimap[mask & (logit > CERTAIN)] = cv2.GC_FGD
     if min(np.sum(trimap == cv2.GC_FGD), np.sum(~mask)) < MIN_SEEDS:
         return beside
     box = box_around(mask, NEARBY_PX)
     ground = mask[box] & ~grab_cut(picture[box], trimap[box], ROUNDS)
-    beside[box] = dilate(erode(ground, THIN_PX), THIN_PX) & mask[box]
+    beside[box] = dilate(erode(ground, THIN_PX), THIN_PX)
     return beside

@@ -236,13 +236,17 @@ class OsorModel:
     ) -> tuple[Tensor, Tensor | None]:
         """The latent that noise is added to, and the picture that it is of where that is a guess.
 
-        ``beside`` finds what of the mask is ground beside the object.
+        ``beside`` finds what of the mask is ground beside the object: the object's place is filled with that in sight, and then
+        the ground's.
         """
-        if self.record.prediction_type == "residual":
-            ground = None if beside is None else mask * beside()
-            guess = FIRST_GUESSES[self.record.first_guess](image, mask, ground)
-            return self.encode(guess), guess
-        return z, None
+        if self.record.prediction_type != "residual":
+            return z, None
+        fill = FIRST_GUESSES[self.record.first_guess]
+        ground = torch.zeros_like(mask) if beside is None else mask * beside()
+        guess = fill(image, mask * (1 - ground))
+        if bool(ground.any()):
+            guess = fill(guess, ground)
+        return self.encode(guess), guess
 
     def _completed(self, image: Tensor, mask: Tensor, found: Tensor) -> Tensor:
         """``mask`` [B, 1, H, W] and what it has missed of the object, by the head's logits ``found`` [B, 2, H, W]."""

@@ -13,10 +13,10 @@ Convention: one picture [3, H, W] in [0, 1]; places are row x W + column; ``know
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -38,7 +38,7 @@ DEEPEST_PX = 24
 COARSEST_DEPTH_PX = 3
 """The coarsest level is where the hole is no deeper than this, so that every patch sees something known."""
 MOST_COMPARISONS = 10_000_000
-"""Nor are there more pairs of asking and whole patches, all of which are compared there."""
+"""Nor are there more pairs of an asking patch and a whole one, all of which are compared there."""
 ALIKE_QUANTILE, ALIKE_SHARE = 0.75, 0.3
 """A patch whose misfit is this share of that quantile of all misfits counts 1 / sqrt(e) of one that fits."""
 LEAST_COUNT = 1e-6
@@ -76,51 +76,32 @@ SEARCHES = (PatchSearch(5, 2, (8, 4, 3, 2)), PatchSearch(9, 3, (5, 3, 2, 1)))
 
 
 @torch.no_grad()
-def fill_by_patches(image: Tensor, mask: Tensor, beside: Tensor | None = None) -> Tensor:
+def fill_by_patches(image: Tensor, mask: Tensor) -> Tensor:
     """``image`` [B, 3, H, W] in [0, 1] with the pixels of ``mask`` [B, 1, H, W] of 0 and 1 filled from the rest of it.
 
     The mask is widened by ``RIM_PX``, as in ``interpolate_hole``, whose answer is the first guess, and the last one where
-    hardly a whole patch lies outside the hole. Pixels outside the widened mask stay as they are. ``beside`` [B, 1, H, W], a part
-    of the mask, is seen while the rest of it is filled, and then filled itself; neither is copied from.
+    hardly a whole patch lies outside the hole. Pixels outside the widened mask stay as they are.
     """
-    if beside is None:
-        return _filled(image, mask, torch.zeros_like(mask))
-    first = mask * (1 - beside)
-    return _filled(_filled(image, first, beside), beside, first)
-
-
-class Guess(Protocol):
-    """What a residual model begins with."""
-
-    def __call__(self, image: Tensor, mask: Tensor, beside: Tensor | None = None) -> Tensor:
-        """A picture [B, 3, H, W] without its ``mask`` [B, 1, H, W], a part of which may be ground ``beside`` the object."""
-
-
-def _interpolated(image: Tensor, mask: Tensor, beside: Tensor | None = None) -> Tensor:
-    # What is smooth gains nothing from ground that may be the object's.
-    return interpolate_hole(image, mask)
-
-
-FIRST_GUESSES: dict[FirstGuess, Guess] = {"interpolated": _interpolated, "patches": fill_by_patches}
-
-
-def _filled(image: Tensor, mask: Tensor, barred: Tensor) -> Tensor:
-    """``image`` with the pixels of ``mask`` filled from all but those that are ``barred``, each [B, ., H, W]."""
     guesses = interpolate_hole(image, mask)
-    holes, kept_out = grown(mask, RIM_PX) > 0, barred > 0
+    widened = grown(mask, RIM_PX) > 0
     filled = []
-    for picture, guess, hole, bar in zip(image.float(), guesses.float(), holes, kept_out, strict=True):
-        answers = (_fill(picture, guess, ~hole[0], bar[0], search) for search in SEARCHES)
+    for picture, guess, hole in zip(image.float(), guesses.float(), widened, strict=True):
+        answers = (_fill(picture, guess, ~hole[0], search) for search in SEARCHES)
         found = [answer for answer in answers if answer is not None]
         filled.append(torch.stack(found).mean(dim=0) if found else guess)
     return torch.stack(filled)
 
 
-def _fill(
-    picture: Tensor, guess: Tensor, known: Tensor, barred: Tensor, search: PatchSearch
-) -> Tensor | None:
-    """The picture as ``search`` fills it; None where there is no hole, or hardly a whole patch to copy."""
-    levels = [_Level(picture, guess, known, barred, search, finest=True)]
+FIRST_GUESSES: dict[FirstGuess, Callable[[Tensor, Tensor], Tensor]] = {
+    "interpolated": interpolate_hole,
+    "patches": fill_by_patches,
+}
+"""What a residual model begins with, from a picture [B, 3, H, W] and its mask [B, 1, H, W]."""
+
+
+def _fill(picture: Tensor, guess: Tensor, known: Tensor, search: PatchSearch) -> Tensor | None:
+    """The picture as ``search`` fills it; None where there is no hole, or hardly a whole patch outside it."""
+    levels = [_Level(picture, guess, known, search, finest=True)]
     sweeps = search.sweeps
     while levels[-1].deepest_px > COARSEST_DEPTH_PX or levels[-1].comparisons > MOST_COMPARISONS:
         below = levels[-1].half()
@@ -141,28 +122,21 @@ def _fill(
 class _Level:
     """The picture at one size; ``pixels`` [H W, 3] change in the hole only.
 
-    ``whole`` are the places of patches outside the hole and what is ``barred``, ``asking`` of those that touch it and take part.
+    ``whole`` are the places of patches that lie outside the hole, ``asking`` of those that touch it and take part.
     ``weights`` [asking, P P 3] says how sure each pixel of an asking patch is.
     """
 
     def __init__(
-        self,
-        picture: Tensor,
-        guess: Tensor,
-        known: Tensor,
-        barred: Tensor,
-        search: PatchSearch,
-        finest: bool = False,
+        self, picture: Tensor, guess: Tensor, known: Tensor, search: PatchSearch, finest: bool = False
     ) -> None:
         self.size_hw = height, width = known.shape[0], known.shape[1]
-        self.guess, self.known, self.barred = guess, known, barred
-        self.search, self._finest = search, finest
+        self.guess, self.known, self.search, self._finest = guess, known, search, finest
         self.pixels = torch.where(known, picture, guess).permute(1, 2, 0).reshape(-1, 3).contiguous()
         half = search.half
-        touches, taboo = grown(torch.stack([~known, ~known | barred])[:, None].float(), half)[:, 0] > 0
+        touches = grown((~known)[None, None].float(), half)[0, 0] > 0
         inside = torch.zeros_like(known)
         inside[half : height - half, half : width - half] = True
-        self.is_whole = (~taboo & inside).flatten()
+        self.is_whole = (~touches & inside).flatten()
         self.whole = self.is_whole.nonzero()[:, 0]
         self._apart = apart = search.apart if int(touches.sum()) > MANY_PATCHES else 1
         # On the finest level likenesses hardly move any more.
@@ -184,10 +158,9 @@ class _Level:
         ]
 
     def half(self) -> _Level:
-        """The level of half the size; a pixel is known where all that it covers is, and barred where any of it is."""
-        flags = torch.stack([self.known, self.barred]).float()
-        small = halved(torch.cat([self.picture(), self.guess, flags])[None])[0]
-        return _Level(small[:3], small[3:6], small[6] == 1, small[7] > 0, self.search)
+        """The level of half the size; a pixel is known where all that it covers is."""
+        small = halved(torch.cat([self.picture(), self.guess, self.known[None].float()])[None])[0]
+        return _Level(small[:3], small[3:6], small[6] == 1, self.search)
 
     @property
     def comparisons(self) -> int:
