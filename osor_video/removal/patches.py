@@ -37,7 +37,9 @@ DEPTH_BASE = 1.5
 DEEPEST_PX = 24
 COARSEST_DEPTH_PX = 3
 """The coarsest level is where the hole is no deeper than this, so that every patch sees something known."""
-MOST_COMPARISONS = 10_000_000
+SHALLOW_PX = 5
+"""No deeper than this, a hole shows its shapes all around: small patches alone do."""
+MOST_COMPARISONS = 1_000_000
 """Nor are there more pairs of an asking patch and a whole one, all of which are compared there."""
 ALIKE_QUANTILE, ALIKE_SHARE = 0.75, 0.3
 """A patch whose misfit is this share of that quantile of all misfits counts 1 / sqrt(e) of one that fits."""
@@ -86,7 +88,8 @@ def fill_by_patches(image: Tensor, mask: Tensor) -> Tensor:
     widened = grown(mask, RIM_PX) > 0
     filled = []
     for picture, guess, hole in zip(image.float(), guesses.float(), widened, strict=True):
-        answers = (_fill(picture, guess, ~hole[0], search) for search in SEARCHES)
+        searches = SEARCHES if float(_depth(hole[0]).max()) > SHALLOW_PX else SEARCHES[:1]
+        answers = (_fill(picture, guess, ~hole[0], search) for search in searches)
         found = [answer for answer in answers if answer is not None]
         filled.append(torch.stack(found).mean(dim=0) if found else guess)
     return torch.stack(filled)
