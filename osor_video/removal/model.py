@@ -49,8 +49,8 @@ Left to itself the network hardly changes what lies outside the hole.
 """
 AS_MASKED = 0.6
 """Overlap of the mask with what alpha's head takes for the object, from which it need not be asked again."""
-NEARBY_PX = 64
-"""How far away there is enough to fill ground beside the object from."""
+REFILL_PX = 64
+"""How far around it the ground beside the object is filled from."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 SCHEDULER_FILE = "scheduler/scheduler_config.json"
@@ -247,7 +247,7 @@ class OsorModel:
         ground = torch.zeros_like(mask) if beside is None else mask * beside()
         guess = fill(image, mask * (1 - ground))
         if bool(ground.any()):
-            near = box_around(ground > 0, NEARBY_PX)
+            near = box_around(ground > 0, REFILL_PX)
             guess[near] = fill(guess[near], ground[near])
         return self.encode(guess), guess
 

@@ -3,7 +3,8 @@
 Space-time completion's energy (Wexler et al., "Space-Time Completion of Video", PAMI 2007): every patch that touches the hole
 is to look like some patch that lies outside it. Two steps take turns: each patch finds its likeness, and each pixel becomes the
 weighted mean of what the patches over it say; below the finest level those that found a good likeness count more (section 3.2).
-Small patches and large ones do so by themselves, and the fill is the mean of both: each errs in its own way.
+Small patches and large ones do so by themselves, and the fill is the mean of both: each errs in its own way. A shallow hole is
+left to the small ones.
 On coarse levels likenesses are found among all patches; on fine ones they come from the level below and spread to neighbours
 (Barnes et al., "PatchMatch", SIGGRAPH 2009), in a fixed order: nothing is drawn by chance, so the same picture gives the same
 fill.
@@ -37,10 +38,10 @@ DEPTH_BASE = 1.5
 DEEPEST_PX = 24
 COARSEST_DEPTH_PX = 3
 """The coarsest level is where the hole is no deeper than this, so that every patch sees something known."""
-SHALLOW_PX = 5
-"""No deeper than this, a hole shows its shapes all around: small patches alone do."""
 MOST_COMPARISONS = 1_000_000
 """Nor are there more pairs of an asking patch and a whole one, all of which are compared there."""
+SHALLOW_PX = 5
+"""No deeper than this, a hole shows its shapes all around: small patches alone do."""
 ALIKE_QUANTILE, ALIKE_SHARE = 0.75, 0.3
 """A patch whose misfit is this share of that quantile of all misfits counts 1 / sqrt(e) of one that fits."""
 LEAST_COUNT = 1e-6
@@ -74,7 +75,7 @@ class PatchSearch:
 
 
 SEARCHES = (PatchSearch(5, 2, (8, 4, 3, 2)), PatchSearch(9, 3, (5, 3, 2, 1)))
-"""The fill is the mean of theirs: small patches are like more places, large ones keep shapes together."""
+"""The fill of a deep hole is the mean of theirs: small patches are like more places, large ones keep shapes together."""
 
 
 @torch.no_grad()

@@ -145,3 +145,13 @@ def test_a_scratch_over_a_large_picture_is_not_searched_for_everywhere(
     assert compared
     assert max(compared) <= patches.MOST_COMPARISONS
     assert (filled - picture)[mask.expand_as(picture) > 0].abs().mean() < 0.035
+
+
+def test_a_shallow_hole_is_left_to_small_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = bricks((96, 96))
+    shallow, deep = (hole((96, 96), (40, 20, 40 + side, 76)) for side in (4, 16))
+    both = [fill_by_patches(picture, mask) for mask in (shallow, deep)]
+    monkeypatch.setattr(patches, "SEARCHES", SEARCHES[:1])
+    small = [fill_by_patches(picture, mask) for mask in (shallow, deep)]
+    assert torch.equal(both[0], small[0])
+    assert not torch.equal(both[1], small[1])
