@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil, log2
 
 import cv2
 import numpy as np
@@ -32,6 +33,14 @@ FLAT = 100.0
 """Sum of squared slopes, in levels a pixel, below which nothing is said of a drift."""
 TOLERANCE = 12.0
 """Photometric error, in 8-bit levels, at which a residual vector loses most of its say."""
+ROUGH_CELLS = 100
+"""Cells of the first field, which has to be right to a pixel or two only."""
+POLISHED_PX = 1 << 16
+"""Pixels of the finest picture that is searched, at most: a box of a clip of 448x256, or a larger one made smaller."""
+POLISHED_FROM = 2
+"""Coarsest scale of that search, in halvings of its finest."""
+POLISH_STRIDE_PX = 6
+"""Distance of its patches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +136,7 @@ class Registration:
     """Registers views of a box to what it should show, ``guide`` uint8 [h, w].
 
     Inside the hole and beside it the guide is a first guess of the background, so that the residual there is measured against it.
+    It is measured twice: at single pixels a search goes astray unless it begins near the truth.
     ``certainty`` [h, w] in [0, 1] says how sure the guide is: 0 where there is no guess, little where a shadow may lie.
     """
 
@@ -135,8 +145,9 @@ class Registration:
         self._certainty = certainty
         self._grid = box_grid(box)
         self._local = box_grid((0, 0, box[2] - box[0], box[3] - box[1]))
-        self._bending = Bending(self._guide)
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._bending, self._roughly = Bending(self._guide), Bending(self._guide, ROUGH_CELLS)
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._polish = _polish(self._guide.size)
 
     def fine(self, view: View) -> tuple[FloatMap, FloatMap]:
         """Coordinates [h, w, 2] in the view's frame and the photometric error [h, w] in 8-bit levels, defined everywhere."""
@@ -145,11 +156,10 @@ class Registration:
         plain = self._error(view.grey, known, share)
         if view.still and self._drift_px(view, known) < DRIFT_PX:
             return self._grid, fill_membrane(plain, known)
-        residual = self._dis.calc(self._guide, view.grey, None)
-        error = self._error(self._moved(view, residual), known, share)
-        # A shadow in the other frame would pull the registration after it.
-        trust = known * self._certainty * view.clear * np.exp(-np.square(error / TOLERANCE))
-        smooth = self._bending.bend(residual, trust)
+        residual = self._search.calc(self._guide, view.grey, None)
+        near = self._roughly.bend(residual, self._trust(view, residual, known, share))
+        residual = near + self._polish.calc(self._guide, self._moved(view, near), None)
+        smooth = self._bending.bend(residual, self._trust(view, residual, known, share))
         bent = self._error(self._moved(view, smooth), known, share)
         weight = known * self._certainty
         if _cost(bent, weight) > NEEDED * _cost(plain, weight):
@@ -167,6 +177,11 @@ class Registration:
         steep = np.einsum("hw,hwi,hwj->ij", weight, slope, slope) + FLAT * np.eye(2)
         return float(np.linalg.norm(np.linalg.solve(steep, np.einsum("hw,hwi,hw->i", weight, slope, moved))))
 
+    def _trust(self, view: View, residual: FloatMap, known: FloatMap, share: FloatMap) -> FloatMap:
+        """How far each vector of ``residual`` is to be believed, [h, w]: a shadow in the other frame would pull it along."""
+        error = self._error(self._moved(view, residual), known, share)
+        return np.asarray(known * self._certainty * view.clear * np.exp(-np.square(error / TOLERANCE)))
+
     def _moved(self, view: View, residual: FloatMap) -> GreyPicture:
         """The view, sampled where ``residual`` [h, w, 2] leads."""
         coords = self._local + residual
@@ -177,6 +192,20 @@ class Registration:
         """Local mean of |guide - moved| over the known pixels, their local ``share``, in 8-bit levels."""
         difference = _locally(cv2.absdiff(moved, self._guide) * known)
         return np.asarray(difference / share, dtype=np.float32)
+
+
+def _polish(size_px: int) -> cv2.DISOpticalFlow:
+    """Dense inverse search (Kroeger et al., ECCV 2016) of a box of ``size_px`` down to single pixels; its preset stops at four.
+
+    There is no variational refinement: the field is bent afterwards.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    finest = max(0, ceil(log2(size_px / POLISHED_PX) / 2))
+    search.setFinestScale(finest)
+    search.setCoarsestScale(finest + POLISHED_FROM)
+    search.setPatchStride(POLISH_STRIDE_PX)
+    search.setVariationalRefinementIterations(0)
+    return search
 
 
 def _locally(values: FloatMap) -> FloatMap:

@@ -38,9 +38,10 @@ Cells = npt.NDArray[np.float64]
 
 
 class Bending:
-    """Bends fields measured on one picture, ``grey`` uint8 [H, W]; its texture is worked out once."""
+    """Bends fields measured on one picture, ``grey`` uint8 [H, W], on at most about ``cells``; its texture is worked out once."""
 
-    def __init__(self, grey: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, grey: npt.NDArray[np.uint8], cells: int = MOST_CELLS) -> None:
+        self._cells = cells
         # The band of the equations is as wide as the shorter side: that is laid across.
         self._turned = grey.shape[1] > grey.shape[0]
         self._structure = _structure(np.ascontiguousarray(grey.T) if self._turned else grey)
@@ -56,7 +57,7 @@ class Bending:
 
     def _bent(self, field: FloatMap, trust: FloatMap) -> FloatMap:
         height, width = trust.shape
-        side = max(CELL_PX, sqrt(height * width / MOST_CELLS))
+        side = max(CELL_PX, sqrt(height * width / self._cells))
         shape = max(3, round(height / side)), max(3, round(width / side))
         xx, xy, yy = (trust * part for part in self._structure)
         x, y = cv2.split(field)
