@@ -44,8 +44,8 @@ SHADED = 0.1
 """Change of log luminance against the guess from which a sample is taken to be shaded."""
 AGREED = 10.0
 """Difference in 8-bit levels up to which frame and first guess show the same."""
-NEAR_FRAMES = 10
-"""Distance in time at which a frame is worth half: depth and light change meanwhile."""
+NEAR_FRAMES = 5
+"""Distance in time at which a frame is worth half, depth and light having changed; twice that where the camera stands still."""
 WITNESS_FRAMES = 8
 """Distance in time at which two frames are mostly witnesses of their own: whoever passed in the one is gone in the other."""
 STILL_PX = 1.0
@@ -181,7 +181,7 @@ class Coverage:
         moved = [np.abs(homography_map(points, way) - points).max() for way in ways]
         self._stillness = np.exp(-np.square(np.array(moved) / STILL_PX))
         apart = np.array([abs(other.index - target.index) for other in others])
-        self._nearness = 1 / (1 + apart / NEAR_FRAMES)
+        self._nearness = 1 / (1 + apart / (NEAR_FRAMES * (1 + self._stillness)))
 
     def choose(self, most: int, samples: int, clear: float) -> list[ShotFrame]:
         """At most ``most`` frames to borrow from, the worthiest first, until each hidden point has ``samples`` samples.

@@ -33,6 +33,10 @@ FLAT = 100.0
 """Sum of squared slopes, in levels a pixel, below which nothing is said of a drift."""
 TOLERANCE = 12.0
 """Photometric error, in 8-bit levels, at which a residual vector loses most of its say."""
+STRAY = 0.5
+"""Share of its length by which a residual may be out behind the object, at another depth: what it moves least is placed best."""
+STEEPNESS_PX = 3.0
+"""Neighbourhood over which slopes are averaged."""
 ROUGH_CELLS = 100
 """Cells of the first field, which has to be right to a pixel or two only."""
 POLISHED_PX = 1 << 16
@@ -150,7 +154,10 @@ class Registration:
         self._polish = _polish(self._guide.size)
 
     def fine(self, view: View) -> tuple[FloatMap, FloatMap]:
-        """Coordinates [h, w, 2] in the view's frame and the photometric error [h, w] in 8-bit levels, defined everywhere."""
+        """Coordinates [h, w, 2] in the view's frame and the error [h, w] to be expected in 8-bit levels, both defined everywhere.
+
+        The error is the photometric one, carried into the hole, and what a residual that is out by ``STRAY`` of its length does.
+        """
         known = ((self._certainty > 0) & view.shown).astype(np.float32)
         share = np.maximum(_locally(known), 1e-3)
         plain = self._error(view.grey, known, share)
@@ -160,11 +167,15 @@ class Registration:
         near = self._roughly.bend(residual, self._trust(view, residual, known, share))
         residual = near + self._polish.calc(self._guide, self._moved(view, near), None)
         smooth = self._bending.bend(residual, self._trust(view, residual, known, share))
-        bent = self._error(self._moved(view, smooth), known, share)
+        moved = self._moved(view, smooth)
+        bent = self._error(moved, known, share)
         weight = known * self._certainty
         if _cost(bent, weight) > NEEDED * _cost(plain, weight):
             return homography_map(self._grid, view.homography), fill_membrane(plain, known)
-        return homography_map(self._grid + smooth, view.homography), fill_membrane(bent, known)
+        astray = STRAY * np.linalg.norm(smooth, axis=2) * _steepness(moved)
+        return homography_map(self._grid + smooth, view.homography), np.hypot(
+            fill_membrane(bent, known), astray
+        )
 
     def _drift_px(self, view: View, known: FloatMap) -> float:
         """How far the whole view has moved, to first order (Lucas and Kanade 1981): a pan too slow for any single step to show."""
@@ -206,6 +217,13 @@ def _polish(size_px: int) -> cv2.DISOpticalFlow:
     search.setPatchStride(POLISH_STRIDE_PX)
     search.setVariationalRefinementIterations(0)
     return search
+
+
+def _steepness(grey: GreyPicture) -> FloatMap:
+    """Mean slope of the lightly blurred picture around each pixel, [h, w] in levels a pixel."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
+    slopes = [cv2.Scharr(smooth, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))]
+    return np.asarray(cv2.GaussianBlur(cv2.magnitude(*slopes), (0, 0), STEEPNESS_PX), np.float32)
 
 
 def _locally(values: FloatMap) -> FloatMap:
