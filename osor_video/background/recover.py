@@ -44,8 +44,8 @@ SHADED = 0.1
 """Change of log luminance against the guess from which a sample is taken to be shaded."""
 AGREED = 10.0
 """Difference in 8-bit levels up to which frame and first guess show the same."""
-NEAR_FRAMES = 5
-"""Distance in time at which a frame is worth half, depth and light having changed; twice that where the camera stands still."""
+NEAR_FRAMES = 10
+"""Distance in time at which a frame is worth half: depth and light change meanwhile."""
 WITNESS_FRAMES = 8
 """Distance in time at which two frames are mostly witnesses of their own: whoever passed in the one is gone in the other."""
 STILL_PX = 1.0
@@ -181,7 +181,7 @@ class Coverage:
         moved = [np.abs(homography_map(points, way) - points).max() for way in ways]
         self._stillness = np.exp(-np.square(np.array(moved) / STILL_PX))
         apart = np.array([abs(other.index - target.index) for other in others])
-        self._nearness = 1 / (1 + apart / (NEAR_FRAMES * (1 + self._stillness)))
+        self._nearness = 1 / (1 + apart / NEAR_FRAMES)
 
     def choose(self, most: int, samples: int, clear: float) -> list[ShotFrame]:
         """At most ``most`` frames to borrow from, the worthiest first, until each hidden point has ``samples`` samples.
@@ -298,19 +298,21 @@ def sample_view(registration: Registration, view: View, seen: Seen, lit: FloatMa
     """What ``view`` says of the box, exposure matched to the frame's ``seen``.
 
     ``lit`` [h, w] is the shading of the guess, if there is one. Beside the object in the view a sample counts only where it agrees
-    with that: elsewhere the object's shadow or reflection lies on it.
+    with that: elsewhere the object's shadow or reflection lies on it. What may stray counts less then. Not in the guess:
+    near frames stray least, and a guess made of those would have their shadows.
     """
-    coords, error = registration.fine(view)
+    coords, error, strays = registration.fine(view)
     other = view.frame
     sampled = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     valid = ~outside(coords, other)
     colours = sampled.astype(np.float32)
     colours *= _gain(sampled, _grey(colours), seen, valid & ~seen.hole)
     grey = _grey(colours)
-    clear = view.clear
+    clear, variance = view.clear, NOISE**2 + np.square(error)
     if lit is not None:
+        variance += np.square(strays)
         clear = np.where(np.abs(_shading(grey) - lit) < SHADED, 1, np.square(clear))
-    weight = valid * clear / (NOISE**2 + np.square(error))
+    weight = valid * clear / variance
     return Sample(colours, grey, weight.astype(np.float32))
 
 

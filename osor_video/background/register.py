@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, log2
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -136,6 +137,17 @@ def look(camera: Homography, other: ShotFrame, box: Box) -> View:
     return View(other, homography, grey, clear, ~outside(coords, other))
 
 
+class Alignment(NamedTuple):
+    """Coordinates [h, w, 2] of a box in another frame, and what they may cost there, both [h, w] in 8-bit levels.
+
+    ``error`` is the photometric one, carried into the hole; ``strays`` is what a residual out by ``STRAY`` of its length does.
+    """
+
+    coords: FloatMap
+    error: FloatMap
+    strays: FloatMap
+
+
 class Registration:
     """Registers views of a box to what it should show, ``guide`` uint8 [h, w].
 
@@ -153,16 +165,13 @@ class Registration:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._polish = _polish(self._guide.size)
 
-    def fine(self, view: View) -> tuple[FloatMap, FloatMap]:
-        """Coordinates [h, w, 2] in the view's frame and the error [h, w] to be expected in 8-bit levels, both defined everywhere.
-
-        The error is the photometric one, carried into the hole, and what a residual that is out by ``STRAY`` of its length does.
-        """
+    def fine(self, view: View) -> Alignment:
+        """Where the view's frame shows the box, and how far it can be relied on; defined everywhere."""
         known = ((self._certainty > 0) & view.shown).astype(np.float32)
         share = np.maximum(_locally(known), 1e-3)
         plain = self._error(view.grey, known, share)
         if view.still and self._drift_px(view, known) < DRIFT_PX:
-            return self._grid, fill_membrane(plain, known)
+            return Alignment(self._grid, fill_membrane(plain, known), np.zeros_like(known))
         residual = self._search.calc(self._guide, view.grey, None)
         near = self._roughly.bend(residual, self._trust(view, residual, known, share))
         residual = near + self._polish.calc(self._guide, self._moved(view, near), None)
@@ -171,10 +180,11 @@ class Registration:
         bent = self._error(moved, known, share)
         weight = known * self._certainty
         if _cost(bent, weight) > NEEDED * _cost(plain, weight):
-            return homography_map(self._grid, view.homography), fill_membrane(plain, known)
-        astray = STRAY * np.linalg.norm(smooth, axis=2) * _steepness(moved)
-        return homography_map(self._grid + smooth, view.homography), np.hypot(
-            fill_membrane(bent, known), astray
+            coords = homography_map(self._grid, view.homography)
+            return Alignment(coords, fill_membrane(plain, known), np.zeros_like(known))
+        strays = STRAY * np.linalg.norm(smooth, axis=2) * _steepness(moved)
+        return Alignment(
+            homography_map(self._grid + smooth, view.homography), fill_membrane(bent, known), strays
         )
 
     def _drift_px(self, view: View, known: FloatMap) -> float:

@@ -65,9 +65,9 @@ def test_the_true_background_comes_back_from_under_a_shadow() -> None:
 def test_ground_comes_back_that_passes_the_faster_the_nearer_it_is(seed: int) -> None:
     world = receding(make_world(20, seed=seed))
     found = hole_psnr(world, recovered(world))
-    # Measured: mean 49.4 and 49.1 dB, lowest 45.4 and 45.1; searched for at four pixels only 39.2 and 41.2, lowest 31.1 and 31.9.
-    assert np.mean(found) > 48
-    assert min(found) > 43
+    # Measured: mean 49.2 and 48.9 dB, lowest 45.4 and 44.1; searched for at four pixels only 39.2 and 41.2, lowest 31.1 and 31.9.
+    assert np.mean(found) > 47.5
+    assert min(found) > 42
 
 
 def receding(world: World) -> World:
@@ -225,7 +225,7 @@ def registered(target: ShotFrame, other: ShotFrame) -> tuple[View, FloatMap, Flo
     """The view through the camera alone, then its registered coordinates and their error."""
     view = look(target.camera, other, BOX)
     certain = np.ones((64, 84), np.float32)
-    return view, *Registration(target.grey[0:64, 96:180], certain, BOX).fine(view)
+    return view, *Registration(target.grey[0:64, 96:180], certain, BOX).fine(view)[:2]
 
 
 def test_registration_maps_into_the_other_frame() -> None:
