@@ -161,7 +161,7 @@ class Registration:
         self._certainty = certainty
         self._grid = box_grid(box)
         self._local = box_grid((0, 0, box[2] - box[0], box[3] - box[1]))
-        self._bending, self._roughly = Bending(self._guide), Bending(self._guide, ROUGH_CELLS)
+        self._bending = Bending(self._guide)
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._polish = _polish(self._guide.size)
 
@@ -173,7 +173,7 @@ class Registration:
         if view.still and self._drift_px(view, known) < DRIFT_PX:
             return Alignment(self._grid, fill_membrane(plain, known), np.zeros_like(known))
         residual = self._search.calc(self._guide, view.grey, None)
-        near = self._roughly.bend(residual, self._trust(view, residual, known, share))
+        near = self._bending.bend(residual, self._trust(view, residual, known, share), ROUGH_CELLS)
         residual = near + self._polish.calc(self._guide, self._moved(view, near), None)
         smooth = self._bending.bend(residual, self._trust(view, residual, known, share))
         moved = self._moved(view, smooth)

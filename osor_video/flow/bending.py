@@ -38,26 +38,26 @@ Cells = npt.NDArray[np.float64]
 
 
 class Bending:
-    """Bends fields measured on one picture, ``grey`` uint8 [H, W], on at most about ``cells``; its texture is worked out once."""
+    """Bends fields measured on one picture, ``grey`` uint8 [H, W]; its texture is worked out once."""
 
-    def __init__(self, grey: npt.NDArray[np.uint8], cells: int = MOST_CELLS) -> None:
-        self._cells = cells
+    def __init__(self, grey: npt.NDArray[np.uint8]) -> None:
         # The band of the equations is as wide as the shorter side: that is laid across.
         self._turned = grey.shape[1] > grey.shape[0]
         self._structure = _structure(np.ascontiguousarray(grey.T) if self._turned else grey)
 
-    def bend(self, field: FloatMap, trust: FloatMap) -> FloatMap:
+    def bend(self, field: FloatMap, trust: FloatMap, cells: int = MOST_CELLS) -> FloatMap:
         """The smoothest field that agrees with ``field`` [H, W, 2] where there is texture and ``trust`` [H, W] is high.
 
-        ``trust`` is in [0, 1]; vectors are in pixels. With no trust anywhere the result is zero.
+        ``trust`` is in [0, 1]; vectors are in pixels; at most about ``cells`` carry them. With no trust anywhere the result
+        is zero.
         """
         if self._turned:
-            return _transposed(self._bent(_transposed(field), np.ascontiguousarray(trust.T)))
-        return self._bent(field, trust)
+            return _transposed(self._bent(_transposed(field), np.ascontiguousarray(trust.T), cells))
+        return self._bent(field, trust, cells)
 
-    def _bent(self, field: FloatMap, trust: FloatMap) -> FloatMap:
+    def _bent(self, field: FloatMap, trust: FloatMap, cells: int) -> FloatMap:
         height, width = trust.shape
-        side = max(CELL_PX, sqrt(height * width / self._cells))
+        side = max(CELL_PX, sqrt(height * width / cells))
         shape = max(3, round(height / side)), max(3, round(width / side))
         xx, xy, yy = (trust * part for part in self._structure)
         x, y = cv2.split(field)

@@ -8,7 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from osor_video.background.recover import CLEAR_VIEW, Coverage, Plate, plate_box, recover
+from osor_video.background.recover import (
+    CLEAR_VIEW,
+    Coverage,
+    Plate,
+    Seen,
+    plate_box,
+    recover,
+    sample_view,
+)
 from osor_video.background.register import (
     Registration,
     ShotFrame,
@@ -244,6 +252,23 @@ def test_registration_repairs_a_camera_that_is_a_little_off() -> None:
     truth = box_grid(BOX) + np.array([-4 * 2.3, -4 * 0.35], np.float32)
     assert np.abs(homography_map(box_grid(BOX), view.homography) - truth)[8:-8, 8:-8].mean() > 1.0
     assert np.abs(fine - truth)[8:-8, 8:-8].mean() < 0.25
+
+
+def test_what_may_stray_counts_less_but_for_the_guess() -> None:
+    shot = make_world(6, shadow=0).shot()
+    off = replace(shot[4], camera=np.array([[1, 0, 1.5], [0, 1, -1.0], [0, 0, 1]]) @ shot[4].camera)
+    area = np.s_[BOX[0] : BOX[2], BOX[1] : BOX[3]]
+    seen = Seen(shot[0].rgb[area], shot[0].hole[area])
+    unlike_any = np.full(seen.hole.shape, np.inf, np.float32)
+
+    def weight(other: ShotFrame, lit: FloatMap | None) -> float:
+        certain = np.ones(seen.hole.shape, np.float32)
+        view = replace(look(shot[0].camera, other, BOX), clear=certain)
+        registration = Registration(shot[0].grey[area], certain, BOX)
+        return float(sample_view(registration, view, seen, lit).weight.mean())
+
+    assert weight(off, unlike_any) < 0.8 * weight(off, None)
+    assert weight(shot[4], unlike_any) > 0.95 * weight(shot[4], None)
 
 
 def test_what_a_tripod_shows_is_taken_as_it_is() -> None:
