@@ -301,16 +301,16 @@ def sample_view(registration: Registration, view: View, seen: Seen, lit: FloatMa
     with that: elsewhere the object's shadow or reflection lies on it. What may stray counts less then. Not in the guess:
     near frames stray least, and a guess made of those would have their shadows.
     """
-    coords, error, strays = registration.fine(view)
-    other = view.frame
+    alignment, other = registration.fine(view), view.frame
+    coords = alignment.coords
     sampled = cv2.remap(other.rgb, coords, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     valid = ~outside(coords, other)
     colours = sampled.astype(np.float32)
     colours *= _gain(sampled, _grey(colours), seen, valid & ~seen.hole)
     grey = _grey(colours)
-    clear, variance = view.clear, NOISE**2 + np.square(error)
+    clear, variance = view.clear, NOISE**2 + np.square(alignment.error)
     if lit is not None:
-        variance += np.square(strays)
+        variance += np.square(alignment.strays())
         clear = np.where(np.abs(_shading(grey) - lit) < SHADED, 1, np.square(clear))
     weight = valid * clear / variance
     return Sample(colours, grey, weight.astype(np.float32))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, log2
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -137,15 +136,24 @@ def look(camera: Homography, other: ShotFrame, box: Box) -> View:
     return View(other, homography, grey, clear, ~outside(coords, other))
 
 
-class Alignment(NamedTuple):
-    """Coordinates [h, w, 2] of a box in another frame, and what they may cost there, both [h, w] in 8-bit levels.
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """``coords`` [h, w, 2] of a box in another frame, and the photometric ``error`` [h, w] there in 8-bit levels.
 
-    ``error`` is the photometric one, carried into the hole; ``strays`` is what a residual out by ``STRAY`` of its length does.
+    ``moved`` is that frame's picture so sampled, ``residual`` [h, w, 2] what ``coords`` have beyond the homography; None where
+    that is nothing.
     """
 
     coords: FloatMap
     error: FloatMap
-    strays: FloatMap
+    moved: GreyPicture | None = None
+    residual: FloatMap | None = None
+
+    def strays(self) -> FloatMap | float:
+        """The error [h, w], in 8-bit levels, of samples whose residual is out by ``STRAY`` of its length."""
+        if self.moved is None or self.residual is None:
+            return 0.0
+        return np.asarray(STRAY * np.linalg.norm(self.residual, axis=2) * _steepness(self.moved))
 
 
 class Registration:
@@ -171,7 +179,7 @@ class Registration:
         share = np.maximum(_locally(known), 1e-3)
         plain = self._error(view.grey, known, share)
         if view.still and self._drift_px(view, known) < DRIFT_PX:
-            return Alignment(self._grid, fill_membrane(plain, known), np.zeros_like(known))
+            return Alignment(self._grid, fill_membrane(plain, known))
         residual = self._search.calc(self._guide, view.grey, None)
         near = self._bending.bend(residual, self._trust(view, residual, known, share), ROUGH_CELLS)
         residual = near + self._polish.calc(self._guide, self._moved(view, near), None)
@@ -180,18 +188,15 @@ class Registration:
         bent = self._error(moved, known, share)
         weight = known * self._certainty
         if _cost(bent, weight) > NEEDED * _cost(plain, weight):
-            coords = homography_map(self._grid, view.homography)
-            return Alignment(coords, fill_membrane(plain, known), np.zeros_like(known))
-        strays = STRAY * np.linalg.norm(smooth, axis=2) * _steepness(moved)
-        return Alignment(
-            homography_map(self._grid + smooth, view.homography), fill_membrane(bent, known), strays
-        )
+            return Alignment(homography_map(self._grid, view.homography), fill_membrane(plain, known))
+        coords = homography_map(self._grid + smooth, view.homography)
+        return Alignment(coords, fill_membrane(bent, known), moved, smooth)
 
     def _drift_px(self, view: View, known: FloatMap) -> float:
         """How far the whole view has moved, to first order (Lucas and Kanade 1981): a pan too slow for any single step to show."""
         grey = cv2.GaussianBlur(self._guide.astype(np.float32), (0, 0), DRIFT_BLUR_PX)
         moved = cv2.GaussianBlur(view.grey.astype(np.float32), (0, 0), DRIFT_BLUR_PX) - grey
-        slope = np.dstack([cv2.Scharr(grey, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))])
+        slope = np.dstack(_slopes(grey))
         if known.any():
             moved -= np.median(moved[known > 0])  # exposure is no motion
         weight = known * self._certainty * view.clear * np.exp(-np.square(moved / TOLERANCE))
@@ -232,8 +237,12 @@ def _polish(size_px: int) -> cv2.DISOpticalFlow:
 def _steepness(grey: GreyPicture) -> FloatMap:
     """Mean slope of the lightly blurred picture around each pixel, [h, w] in levels a pixel."""
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    slopes = [cv2.Scharr(smooth, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1))]
-    return np.asarray(cv2.GaussianBlur(cv2.magnitude(*slopes), (0, 0), STEEPNESS_PX), np.float32)
+    return np.asarray(cv2.GaussianBlur(cv2.magnitude(*_slopes(smooth)), (0, 0), STEEPNESS_PX), np.float32)
+
+
+def _slopes(grey: FloatMap) -> list[FloatMap]:
+    """Derivatives of [h, w] along x and y, a pixel."""
+    return [np.asarray(cv2.Scharr(grey, cv2.CV_32F, *order, scale=1 / 32)) for order in ((1, 0), (0, 1))]
 
 
 def _locally(values: FloatMap) -> FloatMap:

@@ -233,7 +233,8 @@ def registered(target: ShotFrame, other: ShotFrame) -> tuple[View, FloatMap, Flo
     """The view through the camera alone, then its registered coordinates and their error."""
     view = look(target.camera, other, BOX)
     certain = np.ones((64, 84), np.float32)
-    return view, *Registration(target.grey[0:64, 96:180], certain, BOX).fine(view)[:2]
+    alignment = Registration(target.grey[0:64, 96:180], certain, BOX).fine(view)
+    return view, alignment.coords, alignment.error
 
 
 def test_registration_maps_into_the_other_frame() -> None:
